@@ -1,0 +1,1 @@
+"""What people see: one set of words and blocks, drawn by two renderers (terminal, html)."""

@@ -1,0 +1,301 @@
+"""The one place where a number becomes a sentence: signs, units, digits and the words of every face.
+
+Stands on nothing; blocks, both renderers and every face stand on it. Source: UX.md 6, DESIGN.md 2.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = [
+    "DASH",
+    "GRADES",
+    "Effect",
+    "Verdict",
+    "absent",
+    "among",
+    "count",
+    "group_title",
+    "mark",
+    "measured",
+    "number",
+    "percent",
+    "sentence",
+    "short",
+    "size",
+    "verdict",
+    "verdict_label",
+    "with_refit",
+]
+
+Verdict = Literal["helpful", "harmful", "raises", "lowers", "no effect", "unknown"]
+
+DASH = "–"
+GRADES = {
+    "A": "checked against refits and agrees",
+    "B": "signals fine, not refitted",
+    "C": "signs of trouble, ranks only",
+    "D": "do not act on this",
+}
+_MEASUREMENTS = {
+    "loss": "the loss",
+    "log_prob": "the log-probability",
+    "prob": "the probability",
+    "margin": "the margin",
+    "prediction": "the prediction",
+    "parameter": "the parameter",
+}
+_WHERE = {"loss": "on this prediction", "log_prob": "of this label", "prob": "of this label"}
+_UNITS = {"logit": "logits", "nat": "nats", "probability": ""}
+_NOTHING = 1e-12  # a change this small beside the measurement is rounding of a float64 solve
+_LARGEST_SHARE = 10.0  # past 1,000 % a share of the measurement says less than the two values
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What would happen to a measurement without the row or rows, in the measurement's own unit.
+
+    change: value after the removal minus value now (DESIGN.md 2), or None where it could not be computed;
+    base: the value now; better: which way is good, None where neither is; reason: why change is absent.
+    """
+
+    change: float | None
+    base: float | None = None
+    measurement: str = "loss"
+    unit: str = "nats"
+    better: Literal["lower", "higher"] | None = "lower"
+    reason: str = ""
+
+
+def verdict(effect: Effect) -> Verdict:
+    """What the row does (helpful, harmful); where neither way is better, what its removal does (raises, lowers).
+
+    Sign: change > 0 is helpful where lower is better, harmful where higher is better, else "raises".
+    """
+    change = _finite(effect.change)
+    if change is None:
+        return "unknown"
+    base = _finite(effect.base)
+    if change == 0 or (base is not None and abs(change) <= _NOTHING * abs(base)):
+        return "no effect"
+    if effect.better is None:
+        return "raises" if change > 0 else "lowers"
+    return "helpful" if (change > 0) == (effect.better == "lower") else "harmful"
+
+
+def verdict_label(value: Verdict) -> str:
+    """The verdict as it is shown; "raises" says that the removal does so, never the row."""
+    return {"raises": "removal raises", "lowers": "removal lowers", "unknown": "not known"}.get(value, value)
+
+
+def mark(value: Verdict, unicode: bool = True) -> str:
+    """The shape of a sign: ▲ for helpful and raises, ▼ for harmful and lowers (^ and v in ASCII)."""
+    shapes = {
+        "helpful": "▲^",
+        "raises": "▲^",
+        "harmful": "▼v",
+        "lowers": "▼v",
+        "no effect": "·.",
+        "unknown": "–-",
+    }
+    return shapes[value][0 if unicode else 1]
+
+
+def sentence(effect: Effect, rows: str = "this row", where: str | None = None) -> str:
+    """The whole sentence: what the removal would do to what, by how much, and what that makes of the row.
+
+    where: what the measurement is taken on; None: the measurement's usual words ("on this prediction").
+    """
+    name = effect.measurement
+    place = _WHERE.get(name, "") if where is None else where
+    what = f"{measured(name)} {place}".strip()
+    value = verdict(effect)
+    if value == "unknown":
+        return f"what removing {rows} would do to {what} is not known{_because(effect.reason)}"
+    if value == "no effect":
+        return f"removing {rows} would leave {what} as it is: no effect"
+    change = effect.change or 0.0
+    end = f": {value}" if value in ("helpful", "harmful") else ""
+    beside = _beside(effect)
+    return f"removing {rows} would {_verb(change)[0]} {what} by {_size(effect)}{beside}{end}"
+
+
+def short(effect: Effect) -> str:
+    """The change in two or three words, to follow "without it the loss would": "fall 11 %", "rise 0.4 mg"."""
+    value = verdict(effect)
+    if value == "unknown":
+        return absent(effect.reason)
+    if value == "no effect":
+        return "stay the same"
+    return f"{_verb(effect.change or 0.0)[1]} {size(effect)}"
+
+
+def size(effect: Effect) -> str:
+    """How far the measurement would move, without the direction: "11 %", "3.1 points", "0.4 mg"."""
+    value = verdict(effect)
+    if value in ("unknown", "no effect"):
+        return absent(effect.reason) if value == "unknown" else "nothing"
+    share = _share(effect) if effect.measurement == "loss" else None
+    return percent(share) if share is not None else _size(effect).replace("percentage points", "points")
+
+
+def with_refit(estimate: Effect, refit: Effect, rows: str = "it") -> str:
+    """Estimate and real removal at once: "without it the loss would fall 0.44 % · refit says 0.42 %"."""
+    first, second = short(estimate), short(refit)
+    start = f"without {rows} {measured(estimate.measurement)} would"
+    same_way = verdict(estimate) == verdict(refit)
+    said = second.split(" ", 1)[1] if same_way and verdict(refit) not in ("no effect", "unknown") else second
+    if verdict(estimate) == "unknown":
+        start = f"{measured(estimate.measurement)} without {rows}:"
+    return f"{start} {first} · refit says {said}"
+
+
+def group_title(
+    value: Verdict,
+    measurement: str = "loss",
+    rows: str = "it",
+    where: str = "here",
+    better: Literal["lower", "higher"] | None = None,
+) -> str:
+    """The heading of a list of rows: "harmful: without it the loss here would fall".
+
+    better: which way is good; None: the measurement's own (lower for the loss, higher for the rest).
+    Raises: ValueError for a verdict that heads no list.
+    """
+    if value not in ("helpful", "harmful", "raises", "lowers"):
+        raise ValueError(f"no list is headed by {value!r}. Use 'helpful', 'harmful', 'raises' or 'lowers'.")
+    good = better or ("lower" if measurement == "loss" else "higher")
+    rises = (
+        value == "raises"
+        or (value == "helpful" and good == "lower")
+        or (value == "harmful" and good == "higher")
+    )
+    what = f"{measured(measurement)} {where}".strip()
+    start = f"{value}: " if value in ("helpful", "harmful") else ""
+    return f"{start}without {rows} {what} would {'rise' if rises else 'fall'}"
+
+
+def measured(measurement: str) -> str:
+    """The measurement with its article: "the loss", "the parameter bmi"; a callable keeps its own name."""
+    kind, _, name = measurement.partition(":")
+    if kind in _MEASUREMENTS:
+        return f"{_MEASUREMENTS[kind]} {name}".strip()
+    return measurement.strip("<>") or "the measurement"
+
+
+def number(value: float | None, unit: str = "", decimals: int | None = None, reason: str = "") -> str:
+    """A number with sensible digits (three significant below a thousand), thousands separators and its unit.
+
+    decimals fixes the digits after the point; None, NaN and infinity are a dash with the reason.
+    """
+    x = _finite(value)
+    if x is None:
+        return absent(reason)
+    text = _digits(x, 3) if decimals is None else f"{x:,.{decimals}f}"
+    if text.strip("-0.,") == "":
+        text = text.lstrip("-")
+    unit = _UNITS.get(unit, unit)
+    return f"{_minus(text)} {unit}".strip()
+
+
+def percent(share: float | None, decimals: int | None = None, reason: str = "") -> str:
+    """A share as "0.57 %", "11 %", "1,200 %": two digits below ten, none after the point above."""
+    x = _finite(share)
+    if x is None:
+        return absent(reason)
+    x *= 100
+    if decimals is not None:
+        text = f"{x:,.{decimals}f}"
+    elif 99.5 <= abs(x) < 100:  # never rounded up to all of it
+        text = f"{math.copysign(math.floor(abs(x) * 10) / 10, x):.1f}"
+    elif 0 < abs(x) < 0.001:
+        return "under 0.001 %" if x > 0 else "between −0.001 and 0 %"
+    else:
+        text = _digits(x, 2) if abs(x) < 9.95 else f"{x:,.0f}"
+    if text.strip("-0.,") == "":
+        text = text.lstrip("-")
+    return f"{_minus(text)} %"
+
+
+def count(n: int, noun: str, plural: str | None = None) -> str:
+    """A count with its noun: "1 row", "1,797 rows"."""
+    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
+
+
+def among(values: Sequence[object]) -> str:
+    """A list in a sentence: "832, 678 and 247"."""
+    texts = [str(v) for v in values]
+    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}" if texts else DASH
+
+
+def absent(reason: str = "") -> str:
+    """What stands in the place of a value that is not there: a dash, with its reason."""
+    return f"{DASH} ({reason})" if reason else DASH
+
+
+def _finite(value: float | None) -> float | None:
+    """The value as a float, or None where there is none."""
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+def _because(reason: str) -> str:
+    return f" ({reason})" if reason else ""
+
+
+def _verb(change: float) -> tuple[str, str]:
+    """What a removal does, and what the measurement does: ("lower", "fall")."""
+    return ("raise", "rise") if change > 0 else ("lower", "fall")
+
+
+def _share(effect: Effect) -> float | None:
+    """|change| as a share of |base|, where that says something."""
+    change, base = _finite(effect.change), _finite(effect.base)
+    if change is None or not base:
+        return None
+    share = abs(change / base)
+    return share if share <= _LARGEST_SHARE else None
+
+
+def _size(effect: Effect) -> str:
+    """|change| with its unit; a probability moves by percentage points."""
+    size = abs(effect.change or 0.0)
+    if effect.measurement == "prob" or effect.unit == "probability":
+        return percent(size).removesuffix(" %") + " percentage points"
+    unit = _UNITS.get(effect.unit, effect.unit)
+    return f"{_digits(size, 2)} {unit}".strip()
+
+
+def _beside(effect: Effect) -> str:
+    """The change put beside the measurement: a share of a loss, else the two values."""
+    change, base, share = _finite(effect.change), _finite(effect.base), _share(effect)
+    if change is None or base is None:
+        return ""
+    if effect.measurement == "loss" and share is not None:
+        return f" ({percent(share)})"
+    scale = 100.0 if effect.measurement == "prob" or effect.unit == "probability" else 1.0
+    decimals = max(0, 1 - math.floor(math.log10(abs(change) * scale)))
+    if decimals > 6:  # the two values would read the same
+        return f" ({percent(share)} of it)" if share is not None else ""
+    before, after = (_minus(f"{scale * x:,.{decimals}f}") for x in (base, base + change))
+    unit = "%" if scale > 1 else _UNITS.get(effect.unit, effect.unit)
+    return f" (from {before} to {after} {unit}".rstrip() + ")"
+
+
+def _digits(x: float, significant: int) -> str:
+    """x with this many significant digits, every digit before the point; far below one a power of ten."""
+    if x == 0:
+        return "0"
+    power = math.floor(math.log10(abs(x)))
+    if power < -6:
+        return f"{x / 10.0**power:.1f} × 10{str(power).translate(_SUPERSCRIPT)}"
+    text = f"{x:,.{max(0, significant - 1 - power)}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def _minus(text: str) -> str:
+    """A real minus sign, which the ASCII renderer turns back."""
+    return "−" + text[1:] if text.startswith("-") else text
