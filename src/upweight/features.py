@@ -1,0 +1,114 @@
+"""What a linear head reads: rows of d numbers and an implicit constant column, last; never copied, never densified.
+
+Stands on arrays. Sparse rows (scipy) live in the adapters and keep the same protocol.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from upweight.arrays import blocks, namespace
+from upweight.shapes import Array, Float
+
+__all__ = ["DenseFeatures", "Features"]
+
+
+@runtime_checkable
+class Features(Protocol):
+    """[n, D] rows, D = d + 1 with the constant; `rows` is a slice, or an index array where so typed."""
+
+    rows: int
+    columns: int  # D
+
+    def matmul(self, w: Float[Array, "k D"], rows: slice) -> Float[Array, "b k"]:
+        """X wᵀ."""
+        ...
+
+    def rmatmul(self, e: Float[Array, "b k"], rows: slice) -> Float[Array, "k D"]:
+        """eᵀ X."""
+        ...
+
+    def second_moment(self, weight: Float[Array, " b"], rows: slice) -> Float[Array, "D D"]:
+        """Xᵀ diag(weight) X; weight may be negative."""
+        ...
+
+    def gram(self, other: "Features", scale: Float[Array, " D"]) -> Float[Array, "n m"]:
+        """X diag(scale) X_otherᵀ."""
+        ...
+
+    def squares(self, scale: Float[Array, " D"]) -> Float[Array, " n"]:
+        """Σ_j scale_j x_ij² of every row: scaled squared lengths."""
+        ...
+
+    def take(self, rows: Array) -> Float[Array, "b D"]:
+        """These rows, dense, with the constant."""
+        ...
+
+    def bytes_per_row(self) -> float:
+        """Live memory that a pass needs for one row, beside its outputs."""
+        ...
+
+
+@dataclass(frozen=True)
+class DenseFeatures:
+    """Rows of an array of any float or integer type: each block is cast to `dtype` while it is read."""
+
+    x: Float[Array, "n d"]
+    dtype: Array
+
+    @property
+    def rows(self) -> int:
+        """n."""
+        return int(self.x.shape[0])
+
+    @property
+    def columns(self) -> int:
+        """D."""
+        return int(self.x.shape[1]) + 1
+
+    def matmul(self, w: Float[Array, "k D"], rows: slice) -> Float[Array, "b k"]:
+        """X wᵀ."""
+        xp = namespace(w)
+        return self._block(rows) @ xp.matrix_transpose(w[:, :-1]) + w[None, :, -1]
+
+    def rmatmul(self, e: Float[Array, "b k"], rows: slice) -> Float[Array, "k D"]:
+        """eᵀ X."""
+        xp = namespace(e)
+        return xp.concat([xp.matrix_transpose(e) @ self._block(rows), xp.sum(e, axis=0)[:, None]], axis=1)
+
+    def second_moment(self, weight: Float[Array, " b"], rows: slice) -> Float[Array, "D D"]:
+        """Xᵀ diag(weight) X."""
+        xp = namespace(weight)
+        x = self._block(rows)
+        weighted = x * weight[:, None]
+        border = xp.sum(weighted, axis=0)
+        top = xp.concat([xp.matrix_transpose(x) @ weighted, border[:, None]], axis=1)
+        bottom = xp.concat([border, xp.reshape(xp.sum(weight), (1,))])
+        return xp.concat([top, bottom[None]], axis=0)
+
+    def gram(self, other: Features, scale: Float[Array, " D"]) -> Float[Array, "n m"]:
+        """X diag(scale) X_otherᵀ."""
+        xp = namespace(scale)
+        right = other.take(xp.arange(other.rows)) * scale[None]
+        return self.matmul(right, slice(0, self.rows))
+
+    def squares(self, scale: Float[Array, " D"]) -> Float[Array, " n"]:
+        """Σ_j scale_j x_ij²."""
+        xp = namespace(scale)
+        parts = [
+            (self._block(rows) ** 2) @ scale[:-1] + scale[-1]
+            for rows in blocks(self.rows, self.bytes_per_row())
+        ]
+        return xp.concat(parts)
+
+    def take(self, rows: Array) -> Float[Array, "b D"]:
+        """These rows with the constant."""
+        xp = namespace(self.x)
+        x = xp.astype(xp.take(self.x, rows, axis=0), self.dtype)
+        return xp.concat([x, xp.ones((x.shape[0], 1), dtype=self.dtype)], axis=1)
+
+    def bytes_per_row(self) -> float:
+        """A cast copy of the row and a weighted one."""
+        return 16.0 * self.columns
+
+    def _block(self, rows: slice) -> Array:
+        return namespace(self.x).astype(self.x[rows, :], self.dtype, copy=False)
