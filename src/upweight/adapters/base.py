@@ -1,0 +1,56 @@
+"""What an adapter hands over: a fitted model as a linear head, and the way back to the user's own words and class.
+
+Stands on linear_head; influence stands on it. pandas, scipy.sparse and scikit-learn stop here.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from upweight.features import Features
+from upweight.linear_head import LinearHead
+from upweight.shapes import Array
+
+__all__ = ["Adapted", "Stationarity"]
+
+
+@dataclass(frozen=True)
+class Stationarity:
+    """Whether the fit is where its solver meant to be, judged before anything is polished.
+
+    `gradient` is ‖∇F‖∞ at the user's own parameters in the solver's own scale, `tol` what that solver promises,
+    `finished` whether it stopped before its step limit (None: it does not say). A gradient above tol from a solver
+    that finished means other rows, labels or weights: `mismatch`. One that ran out of steps, or that never promises
+    stationarity (SGD, sag, saga): `unconverged`.
+    """
+
+    gradient: float
+    tol: float
+    finished: bool | None
+    mismatch: str | None = None  # the sentence, where it is so
+    unconverged: str | None = None
+    polished: bool = False  # the head's θ was moved to the optimum by Newton steps
+    moved: float = 0.0  # how far that moved the training outputs, largest |Δz|
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """A fitted model, understood."""
+
+    head: LinearHead
+    kind: str  # "classification" or "regression"
+    classes: tuple[Any, ...]  # the user's labels in the order of predict's columns; () for regression
+    targets: tuple[str, ...]  # names of the outputs of a regression; ("y",) where there is one
+    unit: str  # of a regression's target: its name where known, else "target units"
+    row_ids: tuple[Any, ...]  # the DataFrame's index, else 0..n-1; unique
+    labels: Array  # the user's y, as given, [n] or [n, targets]
+    rows: Any  # the user's X as given (DataFrame, array, sparse): rows as they are
+    read_query: Callable[[Any], Features]  # the user's X_query -> features, through the frozen preprocessing
+    read_target: Callable[[Any], Array]  # the user's y -> encoded targets; InputError on an unseen label
+    rebuild: Callable[[LinearHead], Any]  # a fitted estimator of the user's own class with this head's parameters
+    cold_refit: Callable[[Sequence[int]], Any] | None  # the user's own solver without these rows, from nothing
+    stationarity: Stationarity
+    model_name: str  # "LogisticRegression", as said in sentences
+    has_probability: bool  # whether predict gives probabilities
+    convention: str  # one sentence: what the refit divides by, what stays frozen (preprocessing, C, class weights)
+    notes: tuple[str, ...] = field(default=())  # * sentences: constant column, class with one member, slack of L1 …
