@@ -47,10 +47,14 @@ class Picture:
 
 @dataclass(frozen=True)
 class TextView:
-    """A text; marked: [start, stop) spans of characters that matter, in order and apart."""
+    """A text in parts, in order: (characters, whether they matter)."""
 
-    text: str
-    marked: tuple[tuple[int, int], ...] = ()
+    parts: tuple[tuple[str, bool], ...]
+
+    @property
+    def text(self) -> str:
+        """The whole text, without marks."""
+        return "".join(part for part, _ in self.parts)
 
 
 @dataclass(frozen=True)
@@ -203,19 +207,7 @@ class Command:
     note: str = ""
 
 
-Block = (
-    Sentence
-    | Facts
-    | RowTable
-    | RowCards
-    | RowCard
-    | Scatter
-    | Reasons
-    | Command
-    | Picture
-    | TextView
-    | FieldsView
-)
+Block = Sentence | Facts | RowTable | RowCards | RowCard | Scatter | Reasons | Command | Picture | TextView | FieldsView
 
 
 @dataclass(frozen=True)

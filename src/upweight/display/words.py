@@ -166,11 +166,7 @@ def group_title(
     if value not in ("helpful", "harmful", "raises", "lowers"):
         raise ValueError(f"no list is headed by {value!r}. Use 'helpful', 'harmful', 'raises' or 'lowers'.")
     good = better or ("lower" if measurement == "loss" else "higher")
-    rises = (
-        value == "raises"
-        or (value == "helpful" and good == "lower")
-        or (value == "harmful" and good == "higher")
-    )
+    rises = value == "raises" or (value == "helpful" and good == "lower") or (value == "harmful" and good == "higher")
     what = f"{measured(measurement)} {where}".strip()
     start = f"{value}: " if value in ("helpful", "harmful") else ""
     return f"{start}without {rows} {what} would {'rise' if rises else 'fall'}"
