@@ -1,0 +1,28 @@
+"""What the middle of every answer needs of the rows: each row's gradient against k vectors, and weighted sums of them.
+
+Stands on shapes; sensitivities stand on it. A source already knows what is perturbed: the row's weight, plain or with
+leverage.
+"""
+
+from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
+
+from upweight.shapes import Array, Float, Vectors
+
+__all__ = ["GradientSource"]
+
+
+@runtime_checkable
+class GradientSource(Protocol):
+    """g_i for n rows, never formed as [n, p]."""
+
+    n: int
+    scale: float  # s: θ moves by −s H⁻¹ g_i per unit of the row's weight factor
+
+    def dot(self, vectors: Vectors) -> Iterator[tuple[slice, Float[Array, "k b"]]]:
+        """Each vector against every row, in row blocks."""
+        ...
+
+    def combine(self, e: Float[Array, "j n"]) -> Float[Array, "j p"]:
+        """Σ_i e_i g_i."""
+        ...
