@@ -1,0 +1,1 @@
+"""Tables as people have them: a file read, its columns understood, a model fitted to it, kept and loaded."""
