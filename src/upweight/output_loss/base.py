@@ -17,14 +17,35 @@ class OutputLoss(Protocol):
     Targets are encoded: a class index [b] (int), 0/1 or a real number [b], or one of these per output [b, c].
     """
 
-    name: str
-    unit: str  # of the loss: "nats", "squared error" …
-    outputs: int  # c
-    separate: bool  # curvature is diagonal over outputs: the fit is c fits
-    smooth: bool  # twice differentiable everywhere; else curvature jumps and Newton needs its line search
-    concordance: (
-        float | None
-    )  # M in |third derivative along Δ| <= M · range(Δz) · second; 0: quadratic; None: no such M
+    @property
+    def name(self) -> str:
+        """Of the loss."""
+        ...
+
+    @property
+    def unit(self) -> str:
+        """Of the loss: "nats", "half squared error", "half deviance" …"""
+        ...
+
+    @property
+    def outputs(self) -> int:
+        """c."""
+        ...
+
+    @property
+    def separate(self) -> bool:
+        """Curvature is diagonal over outputs: the fit is c fits."""
+        ...
+
+    @property
+    def smooth(self) -> bool:
+        """Twice differentiable everywhere; else curvature jumps and Newton needs its line search."""
+        ...
+
+    @property
+    def concordance(self) -> float | None:
+        """M in |third derivative along Δ| <= M · range(Δz) · second; 0: quadratic; None: no such M."""
+        ...
 
     def value(self, z: Float[Array, "b c"], y: Array) -> Float[Array, " b"]:
         """Each row's loss."""

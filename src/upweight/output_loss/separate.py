@@ -17,10 +17,25 @@ __all__ = ["Logistic", "Scalar", "Separate", "Squared"]
 class Scalar(Protocol):
     """A loss of one output, elementwise on arrays of any shape."""
 
-    name: str
-    unit: str
-    smooth: bool
-    concordance: float | None
+    @property
+    def name(self) -> str:
+        """As OutputLoss, and so the next three."""
+        ...
+
+    @property
+    def unit(self) -> str:
+        """Of the loss."""
+        ...
+
+    @property
+    def smooth(self) -> bool:
+        """Whether `second` is continuous."""
+        ...
+
+    @property
+    def concordance(self) -> float | None:
+        """M in |third| <= M · second; None: no such M."""
+        ...
 
     def value(self, z: Array, y: Array) -> Array:
         """Loss."""
@@ -148,9 +163,7 @@ class Separate:
 
     def curvature(self, z: Float[Array, "b c"], y: Array) -> Float[Array, "b c c"]:
         """Diagonal."""
-        return self.scalar.second(z, self._columns(y))[:, :, None] * namespace(z).eye(
-            self.outputs, dtype=z.dtype
-        )
+        return self.scalar.second(z, self._columns(y))[:, :, None] * namespace(z).eye(self.outputs, dtype=z.dtype)
 
     def predict(self, z: Float[Array, "b c"]) -> Float[Array, "b c"]:
         """Per output."""

@@ -1,0 +1,99 @@
+"""The user's y as a head's targets: class labels of any type through classes_, numbers for regression.
+
+Stands on errors; the readers stand on it.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from upweight.errors import InputError, UnsupportedModel, listed
+from upweight.shapes import Array, Float
+
+__all__ = ["balanced_weights", "class_codes", "class_encoder", "number_encoder"]
+
+
+def class_codes(y: Any, classes: Sequence[Any], where: str = "y") -> Array:
+    """Class index [n] of each label; True, 1 and 1.0 are the same label, "1" is another.
+
+    Raises: InputError for labels that are missing or that the model has not seen.
+    """
+    values = np.asarray(y)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 1:
+        raise InputError(f"{where} has shape {values.shape}; a classifier's labels are one per row. Give one column.")
+    refuse_missing(values, where)
+    lookup = {_plain(label): k for k, label in enumerate(classes)}
+    codes = np.array([lookup.get(label, -1) for label in values.tolist()], dtype=np.int64)
+    if np.any(codes < 0):
+        strange = list(dict.fromkeys(values[codes < 0].tolist()))
+        rows = np.flatnonzero(codes < 0)
+        raise InputError(
+            f"{where} holds {len(rows)} labels that the model was not fitted on ({listed(strange)}; first at position "
+            f"{int(rows[0])}). Its classes are {listed(list(classes), 10)}."
+        )
+    return codes
+
+
+def class_encoder(classes: Sequence[Any], code: Callable[[Array], Array]) -> Callable[[Any], Array]:
+    """The user's labels -> targets, `code` turning class indices into what the loss reads."""
+    return lambda y: code(class_codes(y, classes))
+
+
+def number_encoder(outputs: int, flat: bool) -> Callable[[Any], Array]:
+    """The user's numbers -> float64 targets [n] (flat) or [n, outputs]."""
+
+    def encode(y: Any) -> Array:
+        try:
+            values = np.asarray(y, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"y is not a number in every row ({error}). A regression needs numbers.") from error
+        if flat and values.ndim == 2 and values.shape[1] == 1:
+            values = values[:, 0]
+        if not flat and values.ndim == 1 and outputs == 1:
+            values = values[:, None]
+        if values.ndim != (1 if flat else 2) or (not flat and values.shape[1] != outputs):
+            wanted = "[n]" if flat else f"[n, {outputs}]"
+            raise InputError(f"y has shape {values.shape} where the model was fitted on {wanted}.")
+        refuse_missing(values, "y")
+        return values
+
+    return encode
+
+
+def refuse_missing(values: Array, where: str) -> None:
+    """Raises: InputError that names the positions of NaN, None and infinity."""
+    missing = pd.isna(values)
+    if values.dtype.kind == "f":
+        missing = missing | np.isinf(values)
+    rows = np.flatnonzero(missing.reshape(len(values), -1).any(axis=1))
+    if len(rows):
+        raise InputError(
+            f"{where} has no finite value in {len(rows)} rows (positions {listed(rows.tolist())}). "
+            "Fill them in, or leave these rows out."
+        )
+
+
+def balanced_weights(
+    class_weight: Any, classes: Sequence[Any], codes: Array, counted: Float[Array, " n"]
+) -> Float[Array, " c"]:
+    """One factor per class: of a dict, or "balanced" against the `counted` weight of each class.
+
+    Raises: UnsupportedModel for any other class_weight.
+    """
+    if class_weight is None:
+        return np.ones(len(classes))
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        held = np.bincount(codes, weights=counted, minlength=len(classes))
+        return np.sum(counted) / (len(classes) * np.where(held > 0, held, 1.0))
+    if isinstance(class_weight, dict):
+        plain = {_plain(label): float(factor) for label, factor in class_weight.items()}
+        return np.array([plain.get(_plain(label), 1.0) for label in classes])
+    raise UnsupportedModel(f"class_weight={class_weight!r} is not known here. Use a dict, 'balanced' or None.")
+
+
+def _plain(label: Any) -> Any:
+    return label.item() if isinstance(label, np.generic) else label
