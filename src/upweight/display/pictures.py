@@ -27,7 +27,7 @@ def ink(picture: Picture, at_most: int) -> NDArray[np.float64]:
     pixels = np.asarray(picture.pixels, dtype=np.float64)
     finite = np.isfinite(pixels)
     low, high = (pixels[finite].min(), pixels[finite].max()) if finite.any() else (0.0, 0.0)
-    dark = np.zeros(pixels.shape)
+    dark: NDArray[np.float64] = np.zeros(pixels.shape)
     if high > low:
         dark[finite] = (pixels[finite] / 2 - low / 2) / (high / 2 - low / 2)  # halves: no overflow at the extremes
         dark[finite] = 1 - dark[finite] if picture.ink == "low" else dark[finite]

@@ -60,7 +60,7 @@ def svg(scatter: Scatter, name: str) -> str:
     """The plot as one <svg>; name: unique in its page, for the title's and description's ids."""
     seen = frame(scatter)
     parts = [
-        f'<svg class="uw-plot" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
+        f'<svg class="uw-plot" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" font-size="13" '
         f'aria-labelledby="{name}-t {name}-d" xmlns="http://www.w3.org/2000/svg">',
         f'<title id="{name}-t">{escape(scatter.caption)}</title>',
         f'<desc id="{name}-d">{escape(described(scatter))}</desc>',
@@ -68,18 +68,21 @@ def svg(scatter: Scatter, name: str) -> str:
     right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
     for tick in seen.x_ticks:
         at = _f(_place(tick, seen.x, _LEFT, right))
-        parts.append(f'<line class="uw-grid" x1="{at}" y1="{_TOP}" x2="{at}" y2="{bottom}"/>')
+        parts.append(f'<line class="uw-grid" stroke="#d8d8d2" x1="{at}" y1="{_TOP}" x2="{at}" y2="{bottom}"/>')
         parts.append(f'<text x="{at}" y="{bottom + 17}" text-anchor="middle">{_tick(tick, seen.x_ticks)}</text>')
     for tick in seen.y_ticks:
         y = _place(tick, seen.y, bottom, _TOP)
-        parts.append(f'<line class="uw-grid" x1="{_LEFT}" y1="{_f(y)}" x2="{right}" y2="{_f(y)}"/>')
+        parts.append(f'<line class="uw-grid" stroke="#d8d8d2" x1="{_LEFT}" y1="{_f(y)}" x2="{right}" y2="{_f(y)}"/>')
         text = _tick(tick, seen.y_ticks)
         parts.append(f'<text x="{_LEFT - 8}" y="{_f(y + 4)}" text-anchor="end">{text}</text>')
-    parts.append(f'<path class="uw-axis" fill="none" d="M{_LEFT} {_TOP}V{bottom}H{right}"/>')
+    parts.append(f'<path class="uw-axis" fill="none" stroke="#5b5b57" d="M{_LEFT} {_TOP}V{bottom}H{right}"/>')
     if scatter.line:
         start, end = seen.x if scatter.line == "y = x" else (0.0, 0.0)
         y1, y2 = (_f(_place(v, seen.y, bottom, _TOP)) for v in (start, end))
-        parts.append(f'<line class="uw-line" x1="{_LEFT}" y1="{y1}" x2="{right}" y2="{y2}"/>')
+        parts.append(
+            f'<line class="uw-line" stroke="#1c1c1a" stroke-dasharray="5 4" '
+            f'x1="{_LEFT}" y1="{y1}" x2="{right}" y2="{y2}"/>'
+        )
     for point in seen.points:
         x, y = _place(point.x, seen.x, _LEFT, right), _place(point.y, seen.y, bottom, _TOP)
         parts.append(_svg_point(point, x, y))
@@ -131,10 +134,11 @@ def _svg_point(point: Point, x: float, y: float) -> str:
     words = [f"row {point.id}" if point.id else "", verdict_label(point.verdict) if point.verdict else ""]
     title = f"<title>{escape(', '.join(w for w in words if w))}</title>" if any(words) else ""
     if point.verdict in _UP:
-        return f'<path class="uw-up" d="M{_f(x)} {_f(y - 6)}l5.5 10h-11z">{title}</path>'
+        return f'<path class="uw-up" fill="#0b63a5" d="M{_f(x)} {_f(y - 6)}l5.5 10h-11z">{title}</path>'
     if point.verdict in _DOWN:
-        return f'<path class="uw-down" d="M{_f(x)} {_f(y + 6)}l-5.5 -10h11z">{title}</path>'
-    return f'<circle class="uw-dot" cx="{_f(x)}" cy="{_f(y)}" r="4.5">{title}</circle>'
+        return f'<path class="uw-down" fill="#b84a00" d="M{_f(x)} {_f(y + 6)}l-5.5 -10h11z">{title}</path>'
+    place = f'cx="{_f(x)}" cy="{_f(y)}" r="4.5"'
+    return f'<circle class="uw-dot" fill="none" stroke="#5b5b57" stroke-width="1.5" {place}>{title}</circle>'
 
 
 def _drawable(value: float) -> bool:

@@ -190,13 +190,13 @@ class _Drawing:
                 named = (f"{name}: {cell}" if name else cell for name, cell in zip(grid[0], cells, strict=True))
                 lines += wrap(", ".join(part for part in named if part), width, hanging=2)
             return lines
-        for cells in grid:
+        for cells in grid if table.rows else ():
             wrapped = [
                 [pad(part, w, align) for part in wrap(cell, w)]
                 for cell, w, align in zip(cells, widths, aligns, strict=True)
             ]
             lines += beside(wrapped, widths, gap)
-        return lines
+        return lines if table.rows else [*lines, "none"]
 
     def _cards(self, cards: RowCards, width: int) -> list[str]:
         asked = cards.asked
@@ -217,7 +217,9 @@ class _Drawing:
             sign = mark(group.verdict, self.unicode) if group.verdict else self._sign("○")
             lines += wrap(f"{sign} {group.title}", width, hanging=2)
             small = all(isinstance(c.view, Picture) and not c.sentence for c in group.cards)
-            if small:
+            if not group.cards:
+                lines.append("  none")
+            elif small:
                 lines += self._grid(group.cards, width)
             else:
                 lines += ["  " + line for card in group.cards for line in self._card(card, width - 2)]
