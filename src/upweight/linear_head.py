@@ -35,6 +35,7 @@ class LinearHead:
     penalty: Float[Array, "c D"]
     normalization: str  # "sum", "mean", "rows"
     linear_penalty: Float[Array, "c D"] | None = None  # fixed gradient of an L1 part on its support
+    divisor: float | None = None  # 1/s where it is not that of these weights: rows have left, n stays
 
     @property
     def n(self) -> int:
@@ -49,6 +50,8 @@ class LinearHead:
     @cached_property
     def scale(self) -> float:
         """s: what multiplies the weighted sum of losses."""
+        if self.divisor is not None:
+            return 1.0 / self.divisor
         xp = namespace(self.weights)
         return 1.0 / float(xp.sum(self.weights)) if self.normalization == "mean" else 1.0 / self.n
 
@@ -103,6 +106,12 @@ class LinearHead:
     def at(self, vector: Float[Array, " p"]) -> "LinearHead":
         """The same objective at another θ."""
         return replace(self, params=self.params.at(vector))
+
+    def without(self, keep: Float[Array, " n"]) -> tuple["LinearHead", float]:
+        """The same rows with weights w · keep (0 where a row left), and the factor that its penalty keeps."""
+        xp = namespace(self.weights)
+        lost = float(xp.sum(self.shares * (1.0 - keep)))
+        return replace(self, weights=self.weights * keep, divisor=1.0 / self.scale), 1.0 - self.scale * lost
 
     def batches(self, k: int) -> Iterator[slice]:
         """Row blocks for a pass with k sets of outputs at once."""
