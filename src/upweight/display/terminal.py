@@ -60,8 +60,7 @@ class _Line:
 def render(document: Document, width: int = 80, color: bool | None = None, unicode: bool | None = None) -> str:
     """The document as text of at most `width` cells a line (24 at least), ending in a newline.
 
-    color: None: on a terminal and without NO_COLOR; unicode: None: where stdout's encoding is UTF-8. A Command whose
-    single word is longer than a line runs over: cut, it would not paste.
+    color: None: on a terminal and without NO_COLOR; unicode: None: where stdout's encoding is UTF-8.
     """
     color = _colour_wanted() if color is None else color
     unicode = _unicode_wanted() if unicode is None else unicode
@@ -106,11 +105,15 @@ class _Drawing:
     def section(self, section: Section) -> list[_Line]:
         lines = [_Line("  " + text, "bold") for text in self._heading(section)]
         indent = 4 if lines else 2
-        for number, run in enumerate(_runs(section.blocks)):
+        runs = self._runs(section.blocks)
+        for number, run in enumerate(runs):
             tall = [isinstance(block, RowTable | RowCards | RowCard | Scatter) for block in run]
-            if number and all(tall) and not isinstance(_runs(section.blocks)[number - 1][0], Sentence):
+            if number and all(tall) and not isinstance(runs[number - 1][0], Sentence):
                 lines.append(_Line(""))
-            if isinstance(run[0], Facts | Reasons | Command):
+            if isinstance(run[0], Command) and not self._fits(run[0]):
+                lines += [_Line("  " + run[0].label), *map(_Line, command_lines(run[0].line, self.width))]
+                lines += self._indented(wrap(run[0].note, self.width - indent), indent) if run[0].note else []
+            elif isinstance(run[0], Facts | Reasons | Command):
                 lines += self._indented(self._labelled(run, self.width - indent), indent)
             else:
                 style = "bold" if isinstance(run[0], Sentence) and run[0].strong else ""
@@ -283,6 +286,26 @@ class _Drawing:
     def _said(self, card: RowCard, width: int) -> list[str]:
         return wrap(card.sentence, width) if card.sentence else []
 
+    def _runs(self, blocks: Sequence[Block]) -> list[list[Block]]:
+        """Facts, grades and commands that follow each other share a column; every other block stands alone."""
+        runs: list[list[Block]] = []
+        shared = False
+        for block in blocks:
+            labelled = isinstance(block, Facts | Reasons) or (isinstance(block, Command) and self._fits(block))
+            if labelled and shared:
+                runs[-1].append(block)
+            else:
+                runs.append([block])
+            shared = labelled
+        return runs
+
+    def _fits(self, command: Command) -> bool:
+        """Whether no word of the command must be cut to stand in the column of values."""
+        room = self.width - 4 - max(_LABEL, width_of(command.label) + _GAP)
+        return all(width_of(line) <= room for line in command_lines(command.line, room)) and not any(
+            width_of(word) > room - 4 for word in command.line.split()
+        )
+
     def _verdict(self, verdict: Verdict | None) -> str:
         return f"{mark(verdict, self.unicode)} {verdict_label(verdict)}" if verdict else ""
 
@@ -291,18 +314,6 @@ class _Drawing:
 
     def _indented(self, lines: Sequence[str], indent: int, style: str = "") -> list[_Line]:
         return [_Line((" " * indent + line).rstrip(), style) for line in lines]
-
-
-def _runs(blocks: Sequence[Block]) -> list[list[Block]]:
-    """Facts, grades and commands that follow each other share a column; every other block stands alone."""
-    runs: list[list[Block]] = []
-    for block in blocks:
-        labelled = isinstance(block, Facts | Reasons | Command)
-        if labelled and runs and isinstance(runs[-1][0], Facts | Reasons | Command):
-            runs[-1].append(block)
-        else:
-            runs.append([block])
-    return runs
 
 
 def _labels(block: Block) -> list[str]:

@@ -113,14 +113,31 @@ def _options(line: str) -> list[str]:
 def command_lines(line: str, width: int) -> list[str]:
     """A shell command over lines that still paste as one: broken between words, each line but the last ends in \\.
 
-    A word longer than a line is left whole and runs over: a command that is cut does not paste.
+    Where a word is longer than a line it is broken too, and then no line is indented: each must start in column 0,
+    as whatever stands before the rest of a word would paste as a space.
     """
+    words = _options(line)
+    flush = any(cell_len(word) > width - 4 for word in words)
+    if flush:
+        words = [piece for word in _TOKEN.findall(line) for piece in _pieces(word, width - 2)]
     lines, now = [], ""
-    for token in _options(line):
-        joined = f"{now} {token}" if now else token
-        if now and cell_len(joined) > width - 2:
-            lines.append(now + " \\")
-            now = "  " + token
+    for word in words:
+        start = "" if now.endswith("\\") else " "
+        joined = now + start + word if now else word
+        if now and (start == "" or cell_len(joined) > width - 2):
+            lines.append(now if start == "" else now + " \\")
+            now = word if flush else "  " + word
         else:
             now = joined
     return [*lines, now]
+
+
+def _pieces(word: str, width: int) -> list[str]:
+    """A word cut into pieces that the shell joins again; a single quote is closed before a cut and opened after it."""
+    pieces: list[str] = []
+    while cell_len(word) > width:
+        head = chop_cells(word, width - 1)[0].rstrip("\\")
+        quoted = head.count("'") % 2 == 1 and '"' not in head
+        pieces.append(head + ("'" if quoted else "") + "\\")
+        word = ("'" if quoted else "") + word[len(head) :]
+    return [*pieces, word]
