@@ -1,7 +1,29 @@
 """Losses of a linear head's outputs, one idea a file."""
 
 from upweight.output_loss.base import OutputLoss
-from upweight.output_loss.separate import Logistic, Separate, Squared
+from upweight.output_loss.deviance import Gamma, Poisson, Tweedie
+from upweight.output_loss.huber import HuberWithScale
+from upweight.output_loss.margin import ModifiedHuber, SquaredHinge
+from upweight.output_loss.one_vs_rest import OneVsRest
+from upweight.output_loss.robust import Huber
+from upweight.output_loss.separate import Logistic, Scalar, Separate, Squared
 from upweight.output_loss.softmax import Softmax
+from upweight.output_loss.weighted import Weighted
 
-__all__ = ["Logistic", "OutputLoss", "Separate", "Softmax", "Squared"]
+__all__ = [
+    "Gamma",
+    "Huber",
+    "HuberWithScale",
+    "Logistic",
+    "ModifiedHuber",
+    "OneVsRest",
+    "OutputLoss",
+    "Poisson",
+    "Scalar",
+    "Separate",
+    "Softmax",
+    "Squared",
+    "SquaredHinge",
+    "Tweedie",
+    "Weighted",
+]
