@@ -1,6 +1,14 @@
 """Curvatures: symmetric maps [p, p] that solvers invert."""
 
-from upweight.curvature.base import Curvature, Dense, RootPlusDiagonal
+from upweight.curvature.base import Batched, Curvature, Dense, RootPlusDiagonal, RowKernel, WithDiagonal
 from upweight.curvature.glm import HeadCurvature
 
-__all__ = ["Curvature", "Dense", "HeadCurvature", "RootPlusDiagonal"]
+__all__ = [
+    "Batched",
+    "Curvature",
+    "Dense",
+    "HeadCurvature",
+    "RootPlusDiagonal",
+    "RowKernel",
+    "WithDiagonal",
+]

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from upweight.shapes import Array, Float, Vectors
 
-__all__ = ["Curvature", "Dense", "RootPlusDiagonal"]
+__all__ = ["Batched", "Curvature", "Dense", "RootPlusDiagonal", "RowKernel", "WithDiagonal"]
 
 
 @runtime_checkable
@@ -35,19 +35,68 @@ class Dense(Protocol):
 
 
 @runtime_checkable
+class Batched(Protocol):
+    """A curvature that is a mean over rows: products with a few rows estimate the whole without bias."""
+
+    rows: int  # n
+
+    def matmul_rows(self, vectors: Vectors, rows: Array) -> Vectors:
+        """H v with the data part from these rows alone, scaled up by n / their number; penalty and damping whole."""
+        ...
+
+
+@runtime_checkable
+class WithDiagonal(Protocol):
+    """A curvature that knows its own diagonal."""
+
+    def curvature_diagonal(self) -> Float[Array, " p"]:
+        """H_jj."""
+        ...
+
+
+@runtime_checkable
 class RootPlusDiagonal(Protocol):
-    """H = diag(diagonal) + R Rᵀ with R [p, m], m = n · c: the n-side of a linear head."""
+    """H = diag(diagonal) + R Rᵀ + pin: the n-side of a linear head.
+
+    R's columns fall into g groups of m that share no penalised parameter (c groups of n where outputs are fitted
+    apart, else one group of n times the rank of a row's curvature), so that Rᵀ D⁺ R is block diagonal.
+    """
 
     diagonal: Float[Array, " p"]  # 0 where a parameter is not penalised
 
-    def root(self, v: Float[Array, "k m"]) -> Vectors:
+    def root(self, v: Float[Array, "k g m"]) -> Vectors:
         """R v."""
         ...
 
-    def root_transpose(self, v: Vectors) -> Float[Array, "k m"]:
+    def root_transpose(self, v: Vectors) -> Float[Array, "k g m"]:
         """Rᵀ v."""
         ...
 
-    def gram(self) -> Float[Array, "m m"]:
-        """Rᵀ D⁺ R over the penalised parameters alone (D⁺: 1/diagonal, 0 where it is 0)."""
+    def gram(self) -> Float[Array, "g m m"]:
+        """The blocks of Rᵀ D⁺ R over the penalised parameters alone (D⁺: 1/diagonal, 0 where it is 0)."""
+        ...
+
+    def pinned(self, vectors: Vectors) -> Vectors:
+        """γ times the part in directions that neither data nor penalty see; 0 where there are none."""
+        ...
+
+
+@runtime_checkable
+class RowKernel(Protocol):
+    """What leverages need of the n-side. o outputs a group: 1 where outputs are fitted apart, else c."""
+
+    def row_outputs(self, vectors: Vectors) -> Float[Array, "k n c"]:
+        """X_i v: how every row's outputs move along v."""
+        ...
+
+    def root_kernel(self) -> Float[Array, "g m n o"]:
+        """Rᵀ D⁺ Xᵀ, group by group."""
+        ...
+
+    def row_kernel(self) -> Float[Array, "n c"]:
+        """Diagonal of X_i D⁺ X_iᵀ, which has no other entries."""
+        ...
+
+    def loss_scale(self) -> float:
+        """s: what multiplies the weighted sum of losses."""
         ...

@@ -8,16 +8,19 @@ and answers that do not see them are unchanged. Stands on linear_head; source: M
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from upweight.arrays import namespace
+from upweight.arrays import blocks, namespace
+from upweight.curvature.output_curvature import OutputCurvature, Shared, output_curvature
 from upweight.linear_head import LinearHead
 from upweight.shapes import Array, Float, Vectors
 
 __all__ = ["HeadCurvature"]
 
+SMALL_COLUMNS = 64  # up to here all pairs of outputs go through one product with the rows' outer products
+
 
 @dataclass(frozen=True)
 class HeadCurvature:
-    """Curvature, Dense and RootPlusDiagonal of one head."""
+    """Every protocol of curvature.base, for one head."""
 
     head: LinearHead
     penalty_factor: float = 1.0
@@ -28,11 +31,20 @@ class HeadCurvature:
         """p."""
         return self.head.params.size
 
+    @property
+    def rows(self) -> int:
+        """n."""
+        return self.head.n
+
     @cached_property
+    def outputs(self) -> OutputCurvature:
+        """w_i S_i, in the form that the loss allows."""
+        return output_curvature(self.head)
+
+    @property
     def output_curvatures(self) -> Float[Array, "n c c"]:
-        """w_i S_i; kept, since n c² is the size of the outputs times c."""
-        head = self.head
-        return head.loss.curvature(head.outputs, head.targets) * head.weights[:, None, None]
+        """w_i S_i of all rows written out: n c² numbers, so ask `outputs.blocks(rows)` where n or c is large."""
+        return self.outputs.blocks(slice(0, self.head.n))
 
     @cached_property
     def diagonal(self) -> Float[Array, " p"]:
@@ -48,96 +60,179 @@ class HeadCurvature:
         """H v in one pass over the rows for all k."""
         xp = namespace(vectors)
         head, k, c = self.head, vectors.shape[0], self.head.c
-        w = xp.reshape(head.params.expand(vectors), (k * c, -1))
+        w = xp.reshape(head.params.expand(vectors), (k * c, head.features.columns))
         total = xp.zeros_like(w)
         for rows in head.batches(k):
-            z = xp.reshape(head.features.matmul(w, rows), (-1, k, c))
-            e = z @ self.output_curvatures[rows, :, :]
-            total = total + head.features.rmatmul(xp.reshape(e, (-1, k * c)), rows)
-        out = head.scale * head.params.collect(xp.reshape(total, (k, c, -1))) + vectors * self.diagonal[None]
-        return out + self.mean_curvature * self.project_null(vectors)
+            z = xp.reshape(head.features.matmul(w, rows), (rows.stop - rows.start, k, c))
+            e = self.outputs.times(z, rows)
+            total = total + head.features.rmatmul(xp.reshape(e, (e.shape[0], k * c)), rows)
+        return self._with_penalty(xp.reshape(total, (k, c, head.features.columns)), head.scale, vectors)
+
+    def matmul_rows(self, vectors: Vectors, rows: Array) -> Vectors:
+        """H v with the data part from these rows alone, scaled up by n / their number."""
+        xp = namespace(vectors)
+        head, k, c = self.head, vectors.shape[0], self.head.c
+        x = head.features.take(rows)
+        w = xp.reshape(head.params.expand(vectors), (k * c, head.features.columns))
+        e = self.outputs.times(xp.reshape(x @ xp.matrix_transpose(w), (x.shape[0], k, c)), rows)
+        total = xp.matrix_transpose(xp.reshape(e, (e.shape[0], k * c))) @ x
+        scale = head.scale * head.n / x.shape[0]
+        return self._with_penalty(xp.reshape(total, (k, c, head.features.columns)), scale, vectors)
 
     def dense(self) -> Float[Array, "p p"]:
         """[p, p], from one weighted Gram matrix per pair of outputs; accumulated in row order."""
         xp = namespace(self.head.weights)
         head, c, width = self.head, self.head.c, self.head.features.columns
-        pairs = [(a, b) for a in range(c) for b in range(a, c) if a == b or not head.loss.separate]
-        grams = {pair: xp.zeros((width, width), dtype=self.diagonal.dtype) for pair in pairs}
-        for rows in head.batches(1):
-            for a, b in pairs:
-                weight = self.output_curvatures[rows, a, b]
-                grams[a, b] = grams[a, b] + head.features.second_moment(weight, rows)
-        zero = xp.zeros((width, width), dtype=self.diagonal.dtype)
-        full = xp.stack(
-            [xp.concat([grams.get((min(a, b), max(a, b)), zero) for b in range(c)], axis=1) for a in range(c)]
-        )
-        free = head.params.select(xp.reshape(full, (c * width, c * width)))
-        eye = xp.eye(self.size, dtype=self.diagonal.dtype)
-        h = head.scale * free + eye * self.diagonal[None]
+        full = xp.zeros((c, width, c, width), dtype=self.diagonal.dtype)
+        sums_to_zero = isinstance(self.outputs, Shared)  # over b: the blocks on the diagonal come from the others
+        upper = [(a, b) for a in range(c) for b in range(a, c)]
+        if sums_to_zero:
+            pairs = [(a, b) for a, b in upper if a != b]
+        else:
+            pairs = [(a, b) for a, b in upper if a == b or not head.loss.separate]
+        self._accumulate(full, pairs)
+        full *= head.scale
+        for a, b in pairs:
+            if a != b:
+                full[b, :, a, :] = full[a, :, b, :]  # each block is symmetric itself
+        if sums_to_zero:
+            for a in range(c):
+                full[a, :, a, :] = -xp.sum(full[a, :, :, :], axis=1)
         if self.has_null:
-            h = h + self.mean_curvature * self.project_null(eye)
-        return h
+            shift = self._null_projector(full.dtype)
+            eye = xp.eye(width, dtype=full.dtype) * xp.astype(self.null_columns, full.dtype)[None, :]
+            for a in range(c):
+                for b in range(c):
+                    full[a, :, b, :] += self.mean_curvature * shift[a, b] * eye
+        h = head.params.select(xp.reshape(full, (c * width, c * width)))
+        flat = xp.reshape(h, (-1,))
+        flat[:: self.size + 1] += self.diagonal
+        return xp.reshape(flat, (self.size, self.size))
+
+    def curvature_diagonal(self) -> Float[Array, " p"]:
+        """H_jj, from one pass; a block of rows at a time is dense, never all of them."""
+        xp = namespace(self.head.weights)
+        head, total = self.head, xp.zeros_like(self.head.penalty)
+        for rows in head.batches(1):
+            x = head.features.take(xp.arange(rows.start, rows.stop))
+            own = xp.stack([self.outputs.entry(a, a, rows) for a in range(head.c)], axis=0)
+            total = total + own @ (x * x)
+        found = head.scale * total
+        if self.has_null:
+            share = xp.linalg.diagonal(self._null_projector(found.dtype))[:, None]
+            found = found + self.mean_curvature * xp.where(self.null_columns[None, :], share, 0.0)
+        return head.params.collect(found[None])[0] + self.diagonal
+
+    def _accumulate(self, full: Float[Array, "c D c D"], pairs: list[tuple[int, int]]) -> None:
+        """Adds Σ_i (w S)_ab x xᵀ to the block of each pair."""
+        xp, head, width = namespace(self.head.weights), self.head, self.head.features.columns
+        if width > SMALL_COLUMNS:
+            for rows in head.batches(1):
+                for a, b in pairs:
+                    full[a, :, b, :] += head.features.second_moment(self.outputs.entry(a, b, rows), rows)
+            return
+        sums = xp.zeros((len(pairs), width * width), dtype=full.dtype)
+        for rows in blocks(head.n, 8.0 * (width * width + 2 * width + 2 * len(pairs))):
+            x = head.features.take(xp.arange(rows.start, rows.stop))
+            outer = xp.reshape(x[:, :, None] * x[:, None, :], (-1, width * width))
+            sums += xp.stack([self.outputs.entry(a, b, rows) for a, b in pairs], axis=0) @ outer
+        for at, (a, b) in enumerate(pairs):
+            full[a, :, b, :] = xp.reshape(sums[at, :], (width, width))
+
+    def _with_penalty(self, data: Float[Array, "k c D"], scale: float, vectors: Vectors) -> Vectors:
+        out = scale * self.head.params.collect(data) + vectors * self.diagonal[None, :]
+        return out + self.pinned(vectors) if self.has_null else out
 
     # -- the n-side -------------------------------------------------------------------------------------------------
 
-    @cached_property
-    def output_roots(self) -> Float[Array, "n c c"]:
-        """L_i with L_i L_iᵀ = s w_i S_i, from the eigenvectors of each c × c block."""
-        xp = namespace(self.head.weights)
-        blocks = self.output_curvatures * self.head.scale
-        if self.head.c == 1 or self.head.loss.separate:
-            return xp.sqrt(blocks)  # diagonal: elementwise root is the root
-        values, vectors = xp.linalg.eigh(blocks)
-        return vectors * xp.sqrt(xp.clip(values, min=0.0))[:, None, :]
+    @property
+    def _apart(self) -> bool:
+        return self.head.c == 1 or self.head.loss.separate
 
-    def root(self, v: Float[Array, "k m"]) -> Vectors:
+    @cached_property
+    def _roots(self) -> Float[Array, "n c r"]:
+        """L_i with L_i L_iᵀ = s w_i S_i without its null columns; apart: the c roots of its diagonal, r = 1."""
+        xp, head = namespace(self.head.weights), self.head
+        if self._apart:
+            diagonal = [self.outputs.entry(a, a, slice(0, head.n)) for a in range(head.c)]
+            return xp.sqrt(head.scale * xp.stack(diagonal, axis=1))[:, :, None]
+        values, vectors = xp.linalg.eigh(head.scale * self.output_curvatures)
+        kept = slice(head.loss.null_outputs.shape[0], head.c)  # ascending: what no target sees comes first
+        return vectors[:, :, kept] * xp.sqrt(xp.clip(values[:, kept], min=0.0))[:, None, :]
+
+    def root(self, v: Float[Array, "k g m"]) -> Vectors:
         """R v, R = [X_iᵀ L_i]_i."""
-        xp = namespace(v)
-        head, k, c = self.head, v.shape[0], self.head.c
-        e = xp.permute_dims(xp.reshape(v, (k, -1, c)), (1, 0, 2)) @ xp.matrix_transpose(self.output_roots)
+        xp, head, k = namespace(v), self.head, v.shape[0]
+        roots, c = self._roots, self.head.c
+        if self._apart:
+            e = xp.permute_dims(v, (2, 0, 1)) * roots[:, None, :, 0]
+        else:
+            by_row = xp.permute_dims(xp.reshape(v, (k, head.n, roots.shape[2])), (1, 0, 2))
+            e = by_row @ xp.matrix_transpose(roots)
         total = xp.zeros((k * c, head.features.columns), dtype=v.dtype)
         for rows in head.batches(k):
-            total = total + head.features.rmatmul(xp.reshape(e[rows, :, :], (-1, k * c)), rows)
-        return head.params.collect(xp.reshape(total, (k, c, -1)))
+            total = total + head.features.rmatmul(xp.reshape(e[rows, :, :], (rows.stop - rows.start, k * c)), rows)
+        return head.params.collect(xp.reshape(total, (k, c, head.features.columns)))
 
-    def root_transpose(self, v: Vectors) -> Float[Array, "k m"]:
+    def root_transpose(self, v: Vectors) -> Float[Array, "k g m"]:
         """Rᵀ v."""
-        xp = namespace(v)
-        head, k, c = self.head, v.shape[0], self.head.c
-        w = xp.reshape(head.params.expand(v), (k * c, -1))
-        parts = [
-            xp.reshape(head.features.matmul(w, rows), (-1, k, c)) @ self.output_roots[rows, :, :]
-            for rows in head.batches(k)
-        ]
-        return xp.reshape(xp.permute_dims(xp.concat(parts, axis=0), (1, 0, 2)), (k, -1))
+        xp, z = namespace(v), self.row_outputs(v)
+        if self._apart:
+            return xp.permute_dims(z * self._roots[None, :, :, 0], (0, 2, 1))
+        spread = xp.permute_dims(xp.permute_dims(z, (1, 0, 2)) @ self._roots, (1, 0, 2))
+        return xp.reshape(spread, (v.shape[0], 1, self.head.n * self._roots.shape[2]))
 
-    def gram(self) -> Float[Array, "m m"]:
-        """Rᵀ D⁺ R [n c, n c]: one kernel matrix per output, since D is diagonal."""
-        xp = namespace(self.head.weights)
-        n, c = self.head.n, self.head.c
-        roots, total = self.output_roots, None
-        for a, kernel in enumerate(self.kernels()):
+    def gram(self) -> Float[Array, "g m m"]:
+        """Rᵀ D⁺ R: apart, one kernel matrix for each output; else all (row, rank) pairs together."""
+        xp, roots, n = namespace(self.head.weights), self._roots, self.head.n
+        if self._apart:
+            scaled = [kernel * roots[:, a, :] * roots[None, :, a, 0] for a, kernel in enumerate(self.kernels)]
+            return xp.stack(scaled, axis=0)
+        m = n * roots.shape[2]
+        total = xp.zeros((n, roots.shape[2], n, roots.shape[2]), dtype=roots.dtype)
+        for a, kernel in enumerate(self.kernels):
             # row (i, r), column (j, t): L_i[a, r] K_a[i, j] L_j[a, t]
-            part = (
-                roots[:, a, :][:, :, None, None] * kernel[:, None, :, None] * roots[:, a, :][None, None, :, :]
-            )
-            total = part if total is None else total + part
-        return xp.reshape(total, (n * c, n * c))
+            left = roots[:, a, :][:, :, None, None] * kernel[:, None, :, None]
+            total += left * roots[None, None, :, a, :]
+        return xp.reshape(total, (1, m, m))
 
-    def kernels(self) -> list[Float[Array, "n n"]]:
+    def row_outputs(self, vectors: Vectors) -> Float[Array, "k n c"]:
+        """X_i v for every row."""
+        xp = namespace(vectors)
+        head, k, c = self.head, vectors.shape[0], self.head.c
+        w = xp.reshape(head.params.expand(vectors), (k * c, head.features.columns))
+        z = xp.concat([head.features.matmul(w, rows) for rows in head.batches(k)], axis=0)
+        return xp.permute_dims(xp.reshape(z, (head.n, k, c)), (1, 0, 2))
+
+    def root_kernel(self) -> Float[Array, "g m n o"]:
+        """Rᵀ D⁺ Xᵀ."""
+        xp, roots, n = namespace(self.head.weights), self._roots, self.head.n
+        if self._apart:
+            return xp.stack([(k * roots[:, a, :])[:, :, None] for a, k in enumerate(self.kernels)], axis=0)
+        parts = [roots[:, a, :][:, :, None] * kernel[:, None, :] for a, kernel in enumerate(self.kernels)]
+        return xp.reshape(xp.stack(parts, axis=-1), (1, -1, n, self.head.c))
+
+    def row_kernel(self) -> Float[Array, "n c"]:
+        """Diagonal of X_i D⁺ X_iᵀ."""
+        xp = namespace(self.head.weights)
+        return xp.stack([xp.linalg.diagonal(kernel) for kernel in self.kernels], axis=1)
+
+    def loss_scale(self) -> float:
+        """s."""
+        return self.head.scale
+
+    @cached_property
+    def kernels(self) -> tuple[Float[Array, "n n"], ...]:
         """X D_a⁺ Xᵀ for each output a; one matrix, repeated, where all outputs are penalised alike."""
         xp = namespace(self.head.weights)
-        spread = self.head.params.expand(self.diagonal[None])[0]
+        spread = self.head.params.expand(self.diagonal[None])[0, :, :]
         inverse = xp.where(spread > 0, 1.0 / xp.where(spread > 0, spread, 1.0), 0.0)
-        found: list[tuple[Array, Array]] = []
-        out = []
+        out: list[Array] = []
         for a in range(self.head.c):
-            same = [kernel for scale, kernel in found if bool(xp.all(scale == inverse[a, :]))]
-            if not same:
-                same = [self.head.features.gram(self.head.features, inverse[a, :])]
-                found.append((inverse[a, :], same[0]))
-            out.append(same[0])
-        return out
+            same = [b for b in range(a) if bool(xp.all(inverse[a, :] == inverse[b, :]))]
+            features = self.head.features
+            out.append(out[same[0]] if same else features.gram(features, inverse[a, :]))
+        return tuple(out)
 
     # -- the gauge --------------------------------------------------------------------------------------------------
 
@@ -159,10 +254,12 @@ class HeadCurvature:
         xp = namespace(vectors)
         if not self.has_null:
             return xp.zeros_like(vectors)
-        null = xp.asarray(self.head.loss.null_outputs, dtype=vectors.dtype)
-        w = self.head.params.expand(vectors)
-        shifted = xp.matrix_transpose(null) @ (null @ w)
+        shifted = self._null_projector(vectors.dtype) @ self.head.params.expand(vectors)
         return self.head.params.collect(xp.where(self.null_columns[None, None, :], shifted, 0.0))
+
+    def pinned(self, vectors: Vectors) -> Vectors:
+        """γ times the part in the null directions."""
+        return self.mean_curvature * self.project_null(vectors)
 
     @cached_property
     def mean_curvature(self) -> float:
@@ -170,6 +267,12 @@ class HeadCurvature:
         if not self.has_null:
             return 0.0
         head, xp = self.head, namespace(self.head.weights)
-        traces = sum(self.output_curvatures[:, a, a] for a in range(head.c))
         squares = head.features.squares(xp.ones(head.features.columns, dtype=self.diagonal.dtype))
+        every = slice(0, head.n)
+        traces = xp.sum(xp.stack([self.outputs.entry(a, a, every) for a in range(head.c)]), axis=0)
         return float((head.scale * xp.sum(traces * squares) + xp.sum(self.diagonal)) / self.size)
+
+    def _null_projector(self, dtype: Array) -> Float[Array, "c c"]:
+        xp = namespace(self.head.weights)
+        null = xp.asarray(self.head.loss.null_outputs, dtype=dtype)
+        return xp.matrix_transpose(null) @ null

@@ -2,9 +2,11 @@
 
 from upweight.solvers.base import Prepared, Solution, Solver, Status
 from upweight.solvers.cholesky import Cholesky
+from upweight.solvers.woodbury import Woodbury
 
-__all__ = ["SOLVERS", "Cholesky", "Prepared", "Solution", "Solver", "Status"]
+__all__ = ["SOLVERS", "Cholesky", "Prepared", "Solution", "Solver", "Status", "Woodbury"]
 
 SOLVERS: dict[str, type] = {
     "cholesky": Cholesky,
+    "woodbury": Woodbury,
 }

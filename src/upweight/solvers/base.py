@@ -4,18 +4,16 @@ A solver never raises on hard input and never returns NaN: each row's status say
 Stands on curvature; sensitivities and refits stand on it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
-
 from upweight.arrays import length, namespace, to_numpy
 from upweight.curvature import Curvature
-from upweight.shapes import Array, Float, Vectors
+from upweight.shapes import Array, Bool, Float, Vectors
 
-__all__ = ["Prepared", "Solution", "Solver", "Status", "measured", "one_status"]
+__all__ = ["Prepared", "Solution", "Solver", "Status", "only_finite", "relative", "statuses"]
 
 
 class Status(Enum):
@@ -26,13 +24,11 @@ class Status(Enum):
         "the residual stopped falling: the curvature is singular or too ill-conditioned for this precision. "
         "Standardise the columns, drop collinear ones, or add a penalty"
     )
-    OUT_OF_STEPS = (
-        "the step limit came before the residual was reached. Allow more steps, or use solver='cholesky'"
+    OUT_OF_STEPS = "the step limit came before the residual was reached. Allow more steps, or use solver='cholesky'"
+    NEGATIVE_CURVATURE = (
+        "the curvature bends down in a direction: the model is not at a minimum. Train it further, or add damping"
     )
-    NEGATIVE_CURVATURE = "the curvature bends down in a direction: the model is not at a minimum. Train it further, or add damping"
-    NONFINITE_INPUT = (
-        "the right-hand side holds NaN or infinity: a loss or gradient overflowed. Check the data"
-    )
+    NONFINITE_INPUT = "the right-hand side holds NaN or infinity: a loss or gradient overflowed. Check the data"
 
 
 @dataclass(frozen=True)
@@ -52,9 +48,7 @@ class Prepared:
     solve: Callable[[Vectors], Solution]
     apply: Callable[[Vectors], Vectors]
     inverse: Callable[[], Float[Array, "p p"]] | None = None  # H⁻¹ written out, where that is affordable
-    leverages: Callable[[], Float[Array, "n c c"]] | None = (
-        None  # s X_i H⁻¹ X_iᵀ in one go, where the solver has it
-    )
+    leverages: Callable[[], Float[Array, "n c c"]] | None = None  # s X_i H⁻¹ X_iᵀ in one go, where the solver has it
     reciprocal_condition: float | None = None
     how: str = ""  # one sentence: what was factored, how large, to what residual
 
@@ -77,24 +71,29 @@ class Solver(Protocol):
         ...
 
 
-def measured(curvature: Curvature, b: Vectors, x: Vectors, tol: float, iterations: Any) -> Solution:
-    """The solution with its true residual; rows that are not finite become 0 and say why."""
+def only_finite(b: Vectors) -> tuple[Vectors, Bool[Array, " k"]]:
+    """The same rows with 0 in place of those that hold NaN or infinity, and which rows were fine."""
     xp = namespace(b)
-    good_b = xp.all(xp.isfinite(b), axis=1)
-    good_x = xp.all(xp.isfinite(x), axis=1)
-    x = xp.where((good_b & good_x)[:, None], x, 0.0)
-    b = xp.where(good_b[:, None], b, 0.0)
-    size = length(b)
-    residual = length(b - curvature.matmul(x)) / xp.where(size > 0, size, 1.0)
-    status = tuple(
-        one_status(bool(fine), float(r), tol, Status.STALLED)
-        for fine, r in zip(to_numpy(good_b), to_numpy(residual), strict=True)
-    )
-    return Solution(x, residual, np.broadcast_to(iterations, (b.shape[0],)), status)
+    good = xp.all(xp.isfinite(b), axis=1)
+    return xp.where(good[:, None], b, xp.zeros_like(b)), good
 
 
-def one_status(finite: bool, residual: float, tol: float, otherwise: Status) -> Status:
-    """Converged by residual; else what the solver met."""
-    if not finite:
-        return Status.NONFINITE_INPUT
-    return Status.CONVERGED if residual <= tol else otherwise
+def relative(r: Vectors, b: Vectors) -> Float[Array, " k"]:
+    """‖r‖ / ‖b‖ of each row; ‖r‖ where b is 0."""
+    xp, size = namespace(b), length(b)
+    return length(r) / xp.where(size > 0, size, xp.ones_like(size))
+
+
+def statuses(
+    finite: Bool[Array, " k"],
+    residual: Float[Array, " k"],
+    tol: float,
+    met: Sequence[Status | None],
+    otherwise: Status = Status.STALLED,
+) -> tuple[Status, ...]:
+    """Each row's status: what is wrong with its input, else what the solver met, else its residual's verdict."""
+    out = []
+    for fine, r, seen in zip(to_numpy(finite), to_numpy(residual), met, strict=True):
+        verdict = Status.CONVERGED if float(r) <= tol else otherwise
+        out.append(Status.NONFINITE_INPUT if not fine else seen or verdict)
+    return tuple(out)

@@ -1,0 +1,5 @@
+"""Problems with dense references written a second way: for our own tests and for those who add a solver or an adapter."""
+
+from upweight.testing.problems import PROBLEMS, Problem, in_namespace, problem
+
+__all__ = ["PROBLEMS", "Problem", "in_namespace", "problem"]
