@@ -15,6 +15,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from upweight.errors import InputError, listed
 from upweight.tables.infer import Columns
 from upweight.tables.kinds import SPACELESS, parse_dates
+from upweight.tables.target import in_rows
 
 __all__ = ["default_model", "prepare"]
 
@@ -100,6 +101,8 @@ def _numbers(column: pd.Series) -> pd.Series:
 
 
 def _strings(column: pd.Series, missing: str) -> pd.Series:
+    if pd.api.types.is_float_dtype(column) and not (column.dropna() % 1).any():
+        column = column.astype("Int64")  # 1, not 1.0: a code beside an empty cell is still the training table's code
     filled = column.astype("object").where(column.notna(), missing)
     return filled.astype(str).astype("object")  # object: the same fitted types under pandas 2 and 3
 
@@ -107,8 +110,8 @@ def _strings(column: pd.Series, missing: str) -> pd.Series:
 def _require(good: pd.Series, column: pd.Series, fault: str) -> None:
     if not good.all():
         bad = column[~good]
-        count = "1 row" if len(bad) == 1 else f"{len(bad):,} rows"
-        where = f"{listed(list(bad.index))}: {listed(list(bad.astype(str)))}"
+        cells = listed(list(bad.astype(str).unique()))
         raise InputError(
-            f"column {str(column.name)!r} {fault} in {count} ({where}). Correct them, or leave these cells empty."
+            f"column {str(column.name)!r} {fault} in {in_rows(bad.index)}: {cells}. "
+            "Correct these cells, or leave them empty."
         )

@@ -12,7 +12,7 @@ import pandas as pd
 
 from upweight.errors import InputError, listed
 from upweight.tables.kinds import DateFormat, is_counter, kind_of, nearly_numeric
-from upweight.tables.target import Task, labelled, likely_targets, require_column, task_of
+from upweight.tables.target import Task, in_rows, labelled, likely_targets, require_column, task_of
 
 __all__ = ["Columns", "infer", "labelled", "likely_targets"]
 
@@ -62,10 +62,10 @@ def infer(frame: pd.DataFrame, target: str, id_column: str | None = None, task: 
     Raises: InputError, which names the column and the rows.
     """
     require_column(frame, target, "target")
-    if id_column is not None:
-        _require_ids(frame, id_column)
     if id_column == target:
         raise InputError(f"column {target!r} is given both as --target and as --id. Name two columns.")
+    if id_column is not None:
+        _require_ids(frame, id_column)
     rows, _ = labelled(frame, target)
     task, single = task_of(rows, target, task)
     kinds: dict[str, list[str]] = {kind: [] for kind in _ORDER}
@@ -107,8 +107,8 @@ def _require_ids(frame: pd.DataFrame, id_column: str) -> None:
     require_column(frame, id_column, "id column")
     ids = frame[id_column]
     if ids.isna().any():
-        empty = list(frame.index[ids.isna()])
-        raise InputError(f"id column {id_column!r} is empty in {len(empty):,} rows ({listed(empty)}). Fill them in.")
+        where = in_rows(frame.index[ids.isna()])
+        raise InputError(f"id column {id_column!r} is empty in {where}. Fill it in, or leave --id out.")
     again = ids[ids.duplicated(keep=False)]
     if len(again):
         rows = list(frame.index[ids == again.iloc[0]])
@@ -123,8 +123,7 @@ def _require_finite(rows: pd.DataFrame, names: list[str]) -> None:
     for name in names:
         infinite = np.isinf(rows[name].to_numpy(dtype=float, na_value=np.nan))
         if infinite.any():
-            count = f"{infinite.sum():,} rows" if infinite.sum() > 1 else "1 row"
-            faults.append(f"column {name!r} is infinite in {count} ({listed(list(rows.index[infinite]))})")
+            faults.append(f"column {name!r} is infinite in {in_rows(rows.index[infinite])}")
     if faults:
         more = f"; and {len(faults) - 3:,} more columns" if len(faults) > 3 else ""
         raise InputError("; ".join(faults[:3]) + more + ". Correct them, or leave these cells empty.")
@@ -154,7 +153,7 @@ def _on_typos(rows: pd.DataFrame, names: list[str]) -> list[str]:
             values = listed(list(bad.astype(str).unique()))
             notes.append(
                 f"column {name!r} is nearly all numbers but is read as categories because of {values} "
-                f"(rows {listed(list(bad.index))})"
+                f"in {in_rows(bad.index)}"
             )
     return notes
 

@@ -15,14 +15,13 @@ Kind = Literal["numeric", "categorical", "text", "date", "ignored"]
 SPACELESS = r"[\u0e00-\u0eff\u3040-\u30ff\u4e00-\u9fff]{3}"  # Thai, Lao, Japanese, Chinese: words without spaces
 _ID_NAMES = {"id", "index", "idx", "uid", "uuid", "guid", "key", "row", "rowid", "row_id", "nr", "no", "unnamed: 0"}
 _FORMATS = {
-    "ISO8601": "year-month-day",
+    "ISO8601": "year-month-day",  # with slashes too
     "%d.%m.%Y": "day.month.year",
     "%d.%m.%Y %H:%M": "day.month.year hour:minute",
     "%m/%d/%Y": "month/day/year",
     "%d/%m/%Y": "day/month/year",
     "%m/%d/%Y %H:%M": "month/day/year hour:minute",
     "%d/%m/%Y %H:%M": "day/month/year hour:minute",
-    "%Y/%m/%d": "year/month/day",
 }
 _SAMPLE = 200  # values tried before a whole column is
 

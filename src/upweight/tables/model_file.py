@@ -75,14 +75,17 @@ def save_model(
     buffer = io.BytesIO()
     try:
         skops.io.dump(model, buffer, compression=zipfile.ZIP_DEFLATED)
+        # skops also writes what it cannot read back (a lambda, a lock): better to know now.
+        stored = buffer.getvalue()
+        skops.io.loads(stored, trusted=skops.io.get_untrusted_types(data=stored))
     except Exception as error:  # skops raises whatever the odd part of a model raises
         raise FileError(f"{os.fspath(path)}: skops cannot store this model ({_first_line(error)}).") from error
     with zipfile.ZipFile(buffer, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(_ABOUT, json.dumps(about))
         if rows is not None:
-            stored = io.BytesIO()
-            np.save(stored, _as_rows(np.asarray(rows)), allow_pickle=False)
-            archive.writestr(_ROWS, stored.getvalue())
+            member = io.BytesIO()
+            np.save(member, _as_rows(np.asarray(rows)), allow_pickle=False)
+            archive.writestr(_ROWS, member.getvalue())
     write_atomically(path, buffer.getvalue())
 
 

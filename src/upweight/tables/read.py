@@ -28,6 +28,10 @@ _KINDS = {
     b"BZh": "compressed by bzip2. Unpack it first: bunzip2",
     b"\xfd7zXZ": "compressed by xz. Unpack it first: unxz",
 }
+# Floats to the last bit; pandas 3.1 does so by itself and warns of the option.
+_EXACT: dict[str, Any] = {}
+if tuple(int(part) for part in pd.__version__.split(".")[:2]) < (3, 1):
+    _EXACT["float_precision"] = "round_trip"
 _DECIMAL_COMMA = re.compile(r"\s*[+-]?(\d+|\d{1,3}(\.\d{3})+)?(,\d+)?([eE][+-]?\d+)?\s*")
 _THOUSANDS_COMMA = re.compile(r"\s*[+-]?(\d+|\d{1,3}(,\d{3})+)(\.\d+)?\s*")
 
@@ -115,7 +119,7 @@ def _parse(file: Path, layout: Layout, **options: Any) -> pd.DataFrame:
             skipinitialspace=layout.spaced,
             index_col=False,
             low_memory=False,  # in pieces, one column could get two types
-            float_precision="round_trip",
+            **_EXACT,
             **options,
         )
     return frame

@@ -12,7 +12,7 @@ import pandas as pd
 
 from upweight.errors import InputError, listed
 
-__all__ = ["Task", "labelled", "likely_targets", "require_column", "task_of"]
+__all__ = ["Task", "in_rows", "labelled", "likely_targets", "require_column", "task_of"]
 
 Task = Literal["classification", "regression"]
 
@@ -31,6 +31,11 @@ def require_column(frame: pd.DataFrame, name: str, role: str = "column") -> None
     raise InputError(f"there is no {role} {name!r}.{hint} The columns are {listed(names, at_most=20)}.")
 
 
+def in_rows(index: pd.Index) -> str:
+    """Rows for people: `3 rows (17, 204, 9031)`."""
+    return f"{len(index):,} {'row' if len(index) == 1 else 'rows'} ({listed(list(index))})"
+
+
 def labelled(frame: pd.DataFrame, target: str) -> tuple[pd.DataFrame, str | None]:
     """The rows that have a value to learn from, under their own row numbers, and a sentence on those left out.
 
@@ -44,15 +49,11 @@ def labelled(frame: pd.DataFrame, target: str) -> tuple[pd.DataFrame, str | None
     if pd.api.types.is_float_dtype(y):
         infinite = np.isinf(y.to_numpy(dtype=float, na_value=np.nan))
         if infinite.any():
-            raise InputError(
-                f"column {target!r} is infinite in {infinite.sum():,} rows ({listed(list(frame.index[infinite]))}). "
-                "Correct them, or delete these rows."
-            )
+            where = in_rows(frame.index[infinite])
+            raise InputError(f"column {target!r} is infinite in {where}. Correct it, or delete what cannot be.")
     if not missing.any():
         return frame, None
-    count, where = int(missing.sum()), listed(list(frame.index[missing]))
-    rows = f"1 row has no {target!r} and was" if count == 1 else f"{count:,} rows have no {target!r} and were"
-    return frame[~missing], f"{rows} left out ({where})"
+    return frame[~missing], f"left out for want of a {target!r}: {in_rows(frame.index[missing])}"
 
 
 def task_of(frame: pd.DataFrame, target: str, task: Task | None = None) -> tuple[Task, str | None]:
@@ -65,7 +66,7 @@ def task_of(frame: pd.DataFrame, target: str, task: Task | None = None) -> tuple
     counts = y.value_counts()
     if len(counts) < 2:
         raise InputError(
-            f"column {target!r} holds one value ({counts.index[0]!r}) in all {len(y):,} rows: "
+            f"column {target!r} holds one value ({listed(list(counts.index))}) in all {len(y):,} rows: "
             "there is nothing to tell apart. Choose another --target, or add rows of another class."
         )
     numeric = pd.api.types.is_numeric_dtype(y) and not pd.api.types.is_bool_dtype(y)
