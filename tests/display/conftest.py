@@ -1,5 +1,7 @@
 """A document like the drawing in UX.md 1, and one with every block in it."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -174,6 +176,11 @@ def full_document(said: str = "") -> Document:
         ),
         footer=f"24 Nov 2026{said}",
     )
+
+
+@pytest.fixture
+def make_full() -> Callable[[str], Document]:
+    return full_document
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ _ASCII = str.maketrans(
 )
 _POWER = re.compile("[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 _DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\ufeff")
-_GLUED = re.compile(r"(?<=\d) (?=%)")  # a number and its percent sign stay on one line
+_GLUED = re.compile(r"(?<=\d) (?=%)|(?<=[▲▼^v]) (?=helpful|harmful|removal )")  # one thing, one line
 _TOKEN = re.compile(r"""(?:[^\s"']|"[^"]*"|'[^']*'|["'])+""")
 
 

@@ -1,12 +1,14 @@
 """The one place where a number becomes a sentence: signs, units, digits and the words of every face.
 
-Stands on nothing; blocks, both renderers and every face stand on it. Source: UX.md 6, DESIGN.md 2.
+Stands on numbers, and re-exports what the faces use; blocks, both renderers and every face stand on it.
+Source: UX.md 6, DESIGN.md 2.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from upweight.display.numbers import DASH, absent, among, count, digits, finite, minus, number, percent, unit_of
 
 __all__ = [
     "DASH",
@@ -31,7 +33,6 @@ __all__ = [
 
 Verdict = Literal["helpful", "harmful", "raises", "lowers", "no effect", "unknown"]
 
-DASH = "–"
 GRADES = {
     "A": "checked against refits and agrees",
     "B": "signals fine, not refitted",
@@ -47,8 +48,8 @@ _MEASUREMENTS = {
     "parameter": "the parameter",
 }
 _WHERE = {"loss": "on this prediction", "log_prob": "of this label", "prob": "of this label"}
-_UNITS = {"logit": "logits", "nat": "nats", "probability": ""}
 _NOTHING = 1e-12  # a change this small beside the measurement is rounding of a float64 solve
+_READABLE = 1e15  # past this a number is a power of ten
 _LARGEST_SHARE = 10.0  # past 1,000 % a share of the measurement says less than the two values
 
 
@@ -73,10 +74,10 @@ def verdict(effect: Effect) -> Verdict:
 
     Sign: change > 0 is helpful where lower is better, harmful where higher is better, else "raises".
     """
-    change = _finite(effect.change)
+    change = finite(effect.change)
     if change is None:
         return "unknown"
-    base = _finite(effect.base)
+    base = finite(effect.base)
     if change == 0 or (base is not None and abs(change) <= _NOTHING * abs(base)):
         return "no effect"
     if effect.better is None:
@@ -180,61 +181,6 @@ def measured(measurement: str) -> str:
     return measurement.strip("<>") or "the measurement"
 
 
-def number(value: float | None, unit: str = "", decimals: int | None = None, reason: str = "") -> str:
-    """A number with sensible digits (three significant below a thousand), thousands separators and its unit.
-
-    decimals fixes the digits after the point; None, NaN and infinity are a dash with the reason.
-    """
-    x = _finite(value)
-    if x is None:
-        return absent(reason)
-    text = _digits(x, 3) if decimals is None else f"{x:,.{decimals}f}"
-    if text.strip("-0.,") == "":
-        text = text.lstrip("-")
-    unit = _UNITS.get(unit, unit)
-    return f"{_minus(text)} {unit}".strip()
-
-
-def percent(share: float | None, decimals: int | None = None, reason: str = "") -> str:
-    """A share as "0.57 %", "11 %", "1,200 %": two digits below ten, none after the point above."""
-    x = _finite(share)
-    if x is None:
-        return absent(reason)
-    x *= 100
-    if decimals is not None:
-        text = f"{x:,.{decimals}f}"
-    elif 99.5 <= abs(x) < 100:  # never rounded up to all of it
-        text = f"{math.copysign(math.floor(abs(x) * 10) / 10, x):.1f}"
-    elif 0 < abs(x) < 0.001:
-        return "under 0.001 %" if x > 0 else "between −0.001 and 0 %"
-    else:
-        text = _digits(x, 2) if abs(x) < 9.95 else f"{x:,.0f}"
-    if text.strip("-0.,") == "":
-        text = text.lstrip("-")
-    return f"{_minus(text)} %"
-
-
-def count(n: int, noun: str, plural: str | None = None) -> str:
-    """A count with its noun: "1 row", "1,797 rows"."""
-    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
-
-
-def among(values: Sequence[object]) -> str:
-    """A list in a sentence: "832, 678 and 247"."""
-    texts = [str(v) for v in values]
-    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}" if texts else DASH
-
-
-def absent(reason: str = "") -> str:
-    """What stands in the place of a value that is not there: a dash, with its reason."""
-    return f"{DASH} ({reason})" if reason else DASH
-
-
-def _finite(value: float | None) -> float | None:
-    """The value as a float, or None where there is none."""
-    return float(value) if value is not None and math.isfinite(value) else None
-
-
 def _because(reason: str) -> str:
     return f" ({reason})" if reason else ""
 
@@ -246,7 +192,7 @@ def _verb(change: float) -> tuple[str, str]:
 
 def _share(effect: Effect) -> float | None:
     """|change| as a share of |base|, where that says something."""
-    change, base = _finite(effect.change), _finite(effect.base)
+    change, base = finite(effect.change), finite(effect.base)
     if change is None or not base:
         return None
     share = abs(change / base)
@@ -258,40 +204,24 @@ def _size(effect: Effect) -> str:
     size = abs(effect.change or 0.0)
     if effect.measurement == "prob" or effect.unit == "probability":
         return percent(size).removesuffix(" %") + " percentage points"
-    unit = _UNITS.get(effect.unit, effect.unit)
-    return f"{_digits(size, 2)} {unit}".strip()
+    unit = unit_of(effect.unit)
+    return f"{digits(size, 2)} {unit}".strip()
 
 
 def _beside(effect: Effect) -> str:
     """The change put beside the measurement: a share of a loss, else the two values."""
-    change, base, share = _finite(effect.change), _finite(effect.base), _share(effect)
+    change, base, share = finite(effect.change), finite(effect.base), _share(effect)
     if change is None or base is None:
         return ""
     if effect.measurement == "loss" and share is not None:
         return f" ({percent(share)})"
     scale = 100.0 if effect.measurement == "prob" or effect.unit == "probability" else 1.0
+    values = (scale * base, scale * (base + change))
+    if max(map(abs, values)) >= _READABLE or (scale > 1 and not 0 <= values[1] <= 100):
+        return ""  # an estimate may leave the range that the measurement has
     decimals = max(0, 1 - math.floor(math.log10(abs(change) * scale)))
     if decimals > 6:  # the two values would read the same
         return f" ({percent(share)} of it)" if share is not None else ""
-    before, after = (_minus(f"{scale * x:,.{decimals}f}") for x in (base, base + change))
-    unit = "%" if scale > 1 else _UNITS.get(effect.unit, effect.unit)
+    before, after = (minus(f"{x:,.{decimals}f}") for x in values)
+    unit = "%" if scale > 1 else unit_of(effect.unit)
     return f" (from {before} to {after} {unit}".rstrip() + ")"
-
-
-def _digits(x: float, significant: int) -> str:
-    """x with this many significant digits, every digit before the point; far below one a power of ten."""
-    if x == 0:
-        return "0"
-    power = math.floor(math.log10(abs(x)))
-    if power < -6:
-        return f"{x / 10.0**power:.1f} × 10{str(power).translate(_SUPERSCRIPT)}"
-    text = f"{x:,.{max(0, significant - 1 - power)}f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def _minus(text: str) -> str:
-    """A real minus sign, which the ASCII renderer turns back."""
-    return "−" + text[1:] if text.startswith("-") else text
