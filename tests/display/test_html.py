@@ -186,3 +186,28 @@ def test_the_report_is_written_whole_or_not_at_all(full: Document, tmp_path: Pat
     with pytest.raises(FileError, match=r"report\.html"):
         write_report(full, tmp_path / "absent" / "report.html")
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def contrast(first: str, second: str) -> float:
+    """The contrast ratio of two colours, by WCAG 2.2's definition of relative luminance."""
+
+    def luminance(colour: str) -> float:
+        digits = colour.lstrip("#")
+        digits = "".join(c * 2 for c in digits) if len(digits) == 3 else digits
+        parts = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+        linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    light, dark = sorted((luminance(first), luminance(second)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_both_themes_can_be_read(full: Document) -> None:
+    """Text and signs reach 4.5 : 1 on what they stand on, in the light and in the dark; the signs are UX.md 5's."""
+    themes = [dict(re.findall(r"--(\w+):(#\w+)", rule)) for rule in re.findall(r"\{(--paper[^}]*)", report(full))]
+    assert [(theme["up"], theme["down"]) for theme in themes] == [("#0b63a5", "#b84a00"), ("#56b4e9", "#f0a030")]
+    for theme in themes:
+        for text in ("ink", "quiet", "up", "down"):
+            assert contrast(theme[text], theme["paper"]) >= 4.5
+        assert contrast(theme["ink"], theme["panel"]) >= 4.5
+        assert contrast(theme["ink"], theme["mark"]) >= 4.5

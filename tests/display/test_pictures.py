@@ -5,6 +5,7 @@ import struct
 import zlib
 
 import numpy as np
+import pytest
 
 from upweight.display.blocks import Picture
 from upweight.display.pictures import half_blocks, ink, png_address, shades
@@ -55,3 +56,10 @@ def test_png_gives_the_pixels_back() -> None:
     lines = np.frombuffer(zlib.decompress(chunks[b"IDAT"]), dtype=np.uint8).reshape(3, 5)
     np.testing.assert_array_equal(lines[:, 0], 0)
     np.testing.assert_array_equal(lines[:, 1:], np.rint(255 * (1 - pixels / 11)))
+
+
+@pytest.mark.parametrize("shape", [(4,), (0, 3), (2, 2, 3)])
+def test_a_picture_has_height_and_width(shape: tuple[int, ...]) -> None:
+    """Anything but a filled [height, width] array is refused by the picture's name."""
+    with pytest.raises(ValueError, match=r"picture 'a cat': its pixels have shape \("):
+        Picture(np.zeros(shape), "a cat")

@@ -44,6 +44,11 @@ class Picture:
     alt: str = "picture"
     ink: Literal["high", "low"] = "high"
 
+    def __post_init__(self) -> None:
+        shape = np.shape(self.pixels)
+        if len(shape) != 2 or 0 in shape:
+            raise ValueError(f"picture {self.alt!r}: its pixels have shape {shape}. Give a [height, width] array.")
+
 
 @dataclass(frozen=True)
 class TextView:

@@ -63,6 +63,7 @@ def render(document: Document, width: int = 80, color: bool | None = None, unico
         force_terminal=color,
         color_system="truecolor" if color else None,
         no_color=not color,
+        force_jupyter=False,  # in a notebook rich would show the text instead of returning it
         legacy_windows=False,
     )
     with console.capture() as capture:
