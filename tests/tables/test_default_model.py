@@ -50,6 +50,18 @@ def test_it_is_fitted_to_its_optimum() -> None:
         assert gradient(infer(frame, target), frame) < 1e-7
 
 
+def test_ridge_is_at_its_optimum_on_sparse_columns() -> None:
+    """scikit-learn iterates there, and its own tolerance would leave a gradient of 1e-4."""
+    frame = mixed().dropna(subset=["size"])
+    columns = infer(frame, "size")
+    x = prepare(frame, columns)
+    pipeline = default_model(columns, x).fit(x, frame["size"])
+    z = pipeline[0].transform(x)
+    assert scipy.sparse.issparse(z)
+    left = z.T @ (pipeline.predict(x) - frame["size"].to_numpy()) + pipeline[-1].coef_
+    assert np.abs(left).max() / len(frame) < 1e-9
+
+
 def test_text_stays_sparse_and_numbers_stay_dense() -> None:
     """A table of texts is never blown up."""
     frame = mixed()

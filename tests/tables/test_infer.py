@@ -180,6 +180,24 @@ def test_rows_without_a_target_are_left_out_and_counted() -> None:
     assert labelled(table(), "label")[1] is None
 
 
+@pytest.mark.parametrize(
+    ("y", "kind"),
+    [([1.0, 2.0, None, 1.0] * 10, "i"), ([True, False, None, True] * 10, "b"), (["a", "b", None, "a"] * 10, "O")],
+)
+def test_empty_cells_do_not_change_the_labels(y: list[object], kind: str) -> None:
+    """1 stays 1 and True stays True where pandas made them 1.0 and objects for the sake of an empty cell."""
+    rows, _ = labelled(table(y=y), "y")
+    assert np.asarray(rows["y"]).dtype.kind == kind
+
+
+def test_a_categorical_target_counts_what_it_holds() -> None:
+    """Parquet keeps categories that no row has."""
+    y = pd.Categorical(["a", "b"] * (N // 2), categories=["a", "b", "c"])
+    assert infer(table(y=y), "y").task == "classification"
+    with pytest.raises(InputError, match=r"holds one value \('a'\)"):
+        infer(table(y=pd.Categorical(["a"] * N, categories=["a", "b"])), "y")
+
+
 def test_a_class_of_one_row_is_said() -> None:
     """It can be learnt from, not held out."""
     frame = table()

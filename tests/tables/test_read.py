@@ -2,7 +2,10 @@
 
 import gzip
 import importlib.util
+import os
 import sys
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +136,16 @@ def test_parquet_comes_back(tmp_path: Path) -> None:
     assert table.notes == ("Parquet",)
 
 
+def test_exact_numbers_and_days_of_parquet_are_read(tmp_path: Path) -> None:
+    """Decimals become floats; days stay what infer takes for dates."""
+    path = tmp_path / "t.parquet"
+    pd.DataFrame({"price": [None, Decimal("1.50")], "day": [date(2024, 1, 5), None]}).to_parquet(path)
+    frame = read_table(path).frame
+    assert frame["price"].dtype == np.float64
+    assert frame["price"].iloc[1] == 1.5
+    assert str(frame["day"].iloc[0]).startswith("2024-01-05")
+
+
 BROKEN = {
     "empty": (b"", r"t\.csv: the file is empty"),
     "only a mark": (b"\xef\xbb\xbf", r"t\.csv: the file is empty"),
@@ -190,6 +203,13 @@ def test_a_missing_file_suggests_its_neighbour(tmp_path: Path) -> None:
         read_table(tmp_path / "nowhere" / "a.csv")
     with pytest.raises(FileError, match=r"is a folder\. .* It holds 'reviews.csv'"):
         read_table(tmp_path)
+
+
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
+    """It would hang or be empty the second time."""
+    os.mkfifo(tmp_path / "t.csv")
+    with pytest.raises(FileError, match=r"t\.csv: is a pipe or a device\. Save the table as a file"):
+        read_table(tmp_path / "t.csv")
 
 
 def test_an_unreadable_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

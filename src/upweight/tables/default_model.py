@@ -73,10 +73,10 @@ def default_model(columns: Columns, frame: pd.DataFrame, seed: int = 0) -> Pipel
     parts += [(f"text:{name}", _words(frame[name]), name) for name in columns.text]
     # Threshold 1: with text, the matrix stays sparse however full the other columns make it.
     features = ColumnTransformer(parts, sparse_threshold=1.0 if columns.text else 0.3)
+    # Tight tolerances: influence is defined at the optimum, and what is left of the gradient is an error in it.
     if columns.task == "regression":
-        model: object = Ridge(alpha=1.0, random_state=seed)
+        model: object = Ridge(alpha=1.0, tol=1e-12, random_state=seed)  # it iterates when the matrix is sparse
     else:
-        # A tight tolerance: influence is defined at the optimum, and what is left of the gradient is an error in it.
         model = LogisticRegression(C=1.0, tol=1e-8, max_iter=10_000, random_state=seed)
     return Pipeline([("features", features), ("model", model)])
 

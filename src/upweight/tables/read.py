@@ -9,6 +9,7 @@ import os
 import re
 import warnings
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,8 @@ def read_table(path: str | os.PathLike[str], memory: int | None = None) -> Table
     Raises: FileError, with path and row; ResourceError with the numbers; MissingExtra for Parquet without pyarrow.
     """
     shown, file = os.fspath(path), Path(path)
-    _require_file(file, shown)
     try:
+        _require_file(file, shown)
         with open(file, "rb") as stream:
             start = stream.read(8)
         for magic, kind in _KINDS.items():
@@ -83,6 +84,8 @@ def _require_file(file: Path, shown: str) -> None:
         near = difflib.get_close_matches(file.name, names, n=1, cutoff=0.5)
         hint = f"Did you mean '{folder / near[0]}'?" if near else f"Looked in '{folder.resolve()}'."
         raise FileError(f"{shown}: there is no such file. {hint}")
+    if not file.is_file():  # a pipe can be read once, and the table is gone through more than once
+        raise FileError(f"{shown}: is a pipe or a device. Save the table as a file first.")
 
 
 def _text(file: Path, shown: str, memory: int | None) -> tuple[pd.DataFrame, tuple[str, ...]]:
@@ -189,8 +192,14 @@ def _parquet(file: Path, shown: str, memory: int | None) -> tuple[pd.DataFrame, 
         raise FileError(f"{shown}: is not a whole Parquet file ({first}). Copy or write it again.") from error
     if not isinstance(frame.index, pd.RangeIndex):
         frame = frame.reset_index()
-    frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
-    return frame.reset_index(drop=True), ("Parquet",)
+    frame = frame.set_axis([str(name) for name in frame.columns], axis=1).reset_index(drop=True)
+    exact = [name for name in frame if isinstance(_first_value(frame[name]), Decimal)]
+    return frame.astype(dict.fromkeys(exact, "float64")), ("Parquet",)
+
+
+def _first_value(column: pd.Series) -> Any:
+    at = column.first_valid_index() if column.dtype == object else None
+    return None if at is None else column.loc[at]
 
 
 def _require_distinct(names: list[str], shown: str) -> None:

@@ -53,7 +53,9 @@ def labelled(frame: pd.DataFrame, target: str) -> tuple[pd.DataFrame, str | None
             raise InputError(f"column {target!r} is infinite in {where}. Correct it, or delete what cannot be.")
     if not missing.any():
         return frame, None
-    return frame[~missing], f"left out for want of a {target!r}: {in_rows(frame.index[missing])}"
+    rows = frame[~missing]
+    rows = rows.assign(**{target: _as_if_whole(rows[target])})
+    return rows, f"left out for want of a {target!r}: {in_rows(frame.index[missing])}"
 
 
 def task_of(frame: pd.DataFrame, target: str, task: Task | None = None) -> tuple[Task, str | None]:
@@ -64,6 +66,7 @@ def task_of(frame: pd.DataFrame, target: str, task: Task | None = None) -> tuple
     """
     y = frame[target]
     counts = y.value_counts()
+    counts = counts[counts > 0]  # a categorical column also counts what it could hold
     if len(counts) < 2:
         raise InputError(
             f"column {target!r} holds one value ({listed(list(counts.index))}) in all {len(y):,} rows: "
@@ -103,6 +106,13 @@ def likely_targets(frame: pd.DataFrame) -> list[str]:
     few = [name for name in usable if _is_class(frame[name])]
     last = [name for name in at_ends[:1] if name in usable]
     return [str(name) for name in dict.fromkeys([*named, *by_place, *few, *last])][:5]
+
+
+def _as_if_whole(y: pd.Series) -> pd.Series:
+    """The type that the column would have had without its empty cells: whole numbers and booleans again."""
+    if pd.api.types.is_float_dtype(y) and (y % 1 == 0).all():
+        return y.astype("int64")
+    return y.infer_objects()
 
 
 def _few_whole_numbers(y: pd.Series, distinct: int) -> bool:
