@@ -94,10 +94,7 @@ class DenseFeatures:
     def squares(self, scale: Float[Array, " D"]) -> Float[Array, " n"]:
         """Σ_j scale_j x_ij²."""
         xp = namespace(scale)
-        parts = [
-            (self._block(rows) ** 2) @ scale[:-1] + scale[-1]
-            for rows in blocks(self.rows, self.bytes_per_row())
-        ]
+        parts = [(self._block(rows) ** 2) @ scale[:-1] + scale[-1] for rows in blocks(self.rows, self.bytes_per_row())]
         return xp.concat(parts)
 
     def take(self, rows: Array) -> Float[Array, "b D"]:

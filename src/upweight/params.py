@@ -97,11 +97,7 @@ class Params:
         hits = [position for label, position in names if label == name]
         if not hits:
             known = [label for label, _ in names] or list(self.column_names)
-            kind = (
-                "OUTPUT/NAME, one of the outputs " + listed(self.output_names)
-                if several
-                else "one of its columns"
-            )
+            kind = "OUTPUT/NAME, one of the outputs " + listed(self.output_names) if several else "one of its columns"
             raise MeasurementError(f"no parameter {name!r}. Name {kind}: {listed(known)}.")
         place = np.searchsorted(self._where, hits[0])
         if place >= self.size or self._where[place] != hits[0]:

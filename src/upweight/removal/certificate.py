@@ -41,7 +41,7 @@ class Certificate:
         if self.bound is None:
             return None
         xp = namespace(direction)
-        length = math.sqrt(max(0.0, float(xp.sum(direction * self.prepared.apply(direction[None])[0]))))
+        length = math.sqrt(max(0.0, float(xp.sum(direction * self.prepared(direction[None]).x[0]))))
         return length * self.bound
 
 
@@ -57,7 +57,7 @@ def certify(head: LinearHead, rows: Sequence[int], refitted: Vector, solver: Sol
     there, factor = head.at(refitted).without(left)
     prepared = (solver or Cholesky()).prepare(HeadCurvature(there, penalty_factor=factor))
     residual = there.gradient - (1.0 - factor) * there.penalty_gradient
-    nu = math.sqrt(max(0.0, float(xp.sum(residual * prepared.apply(residual[None])[0]))))
+    nu = math.sqrt(max(0.0, float(xp.sum(residual * prepared(residual[None]).x[0]))))
     size = float(xp.linalg.vector_norm(residual))
     bound, why = _bound(there, prepared, nu, size, factor, left)
     if bound is None:

@@ -126,6 +126,6 @@ def _from_operator(head: LinearHead, prepared: Prepared) -> Float[Array, "n c c"
         x = head.features.take(xp.arange(rows.start, rows.stop))
         eye = xp.eye(c, dtype=x.dtype)
         v = xp.reshape(eye[None, :, :, None] * x[:, None, None, :], (-1, c, width))
-        images = xp.reshape(head.params.expand(prepared.apply(head.params.collect(v))), (-1, c, c, width))
+        images = xp.reshape(head.params.expand(prepared(head.params.collect(v)).x), (-1, c, c, width))
         parts.append(head.scale * xp.sum(images * x[:, None, None, :], axis=3))
     return xp.concat(parts, axis=0)

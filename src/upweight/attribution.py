@@ -1,0 +1,93 @@
+"""One linear head made ready for every question: its curvature prepared once, its leverages once, refits remembered.
+
+Stands on solvers, sensitivity, removal; influence and its workflows stand on it.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+
+from upweight.arrays import namespace, to_numpy
+from upweight.curvature import HeadCurvature
+from upweight.features import Features
+from upweight.gradients import HeadSource
+from upweight.linear_head import LinearHead
+from upweight.removal.effects import Removals, output_directions
+from upweight.removal.leverage import Leverage, leverage_corrected, removal_curvature
+from upweight.removal.warm_refit import refit_without
+from upweight.sensitivity import Implicit
+from upweight.shapes import Array, Float, Vectors
+from upweight.solvers import Prepared, Solver
+
+__all__ = ["Attribution"]
+
+
+class Attribution:
+    """Lazily: what no question has asked for is not computed."""
+
+    def __init__(self, head: LinearHead, solver: Solver, damping: float = 0.0) -> None:
+        self.head, self.solver, self.damping = head, solver, damping
+        self._refits: dict[tuple[int, ...], tuple[Array, bool]] = {}
+
+    @cached_property
+    def prepared(self) -> Prepared:
+        """H (+ damping), made ready."""
+        return self.solver.prepare(HeadCurvature(self.head).damped(self.damping))
+
+    @cached_property
+    def _removal(self) -> tuple[HeadCurvature, Prepared]:
+        """The curvature that single removals see; H itself where a refit divides by the same n."""
+        if self.head.normalization == "sum":
+            return HeadCurvature(self.head).damped(self.damping), self.prepared
+        curvature = removal_curvature(self.head).damped(self.damping)
+        return curvature, self.solver.prepare(curvature)
+
+    @cached_property
+    def leverage(self) -> Leverage:
+        """ũ, leverages and own moves of every row."""
+        return leverage_corrected(*self._removal)
+
+    def removals(self, v: Vectors, removal: str) -> Removals:
+        """Change of k linear measurements without each row: removal "leverage" or "first_order"."""
+        if removal == "leverage":
+            return Removals.of(Implicit(self._removal[1]), self.leverage.source, v)
+        return Removals.of(Implicit(self.prepared), HeadSource.plain(self.head), v)
+
+    def output_removals(self, features: Features, removal: str) -> Removals:
+        """Change of every output of every query without each row [q · c, b]."""
+        return self.removals(output_directions(self.head.params, features), removal)
+
+    def refitted(self, sets: Sequence[Sequence[int]]) -> tuple[Vectors, Float[Array, " k"]]:
+        """θ after really removing each set of rows (positions) [k, p], and whether each refit found its optimum."""
+        keys = [tuple(sorted({int(r) for r in rows})) for rows in sets]
+        new = [key for key in dict.fromkeys(keys) if key not in self._refits]
+        if new:
+            refits = refit_without(self.head, self._removal[1], new)
+            for j, key in enumerate(new):
+                self._refits[key] = (refits.vectors[j, :], bool(refits.converged[j]))
+        xp = namespace(self.head.weights)
+        if not keys:
+            return xp.zeros((0, self.head.params.size), dtype=self.head.weights.dtype), np.zeros(0, dtype=bool)
+        return xp.stack([self._refits[key][0] for key in keys]), np.asarray([self._refits[key][1] for key in keys])
+
+    def outputs_at(self, vectors: Vectors, features: Features) -> Float[Array, "k q c"]:
+        """z of the queries at k parameter vectors."""
+        xp = namespace(vectors)
+        c = self.head.c
+        w = xp.reshape(self.head.params.place(vectors), (vectors.shape[0] * c, -1))
+        z = features.matmul(w, slice(0, features.rows))
+        return xp.permute_dims(xp.reshape(z, (features.rows, vectors.shape[0], c)), (1, 0, 2))
+
+    def without(self, out: Sequence[int]) -> "Attribution":
+        """The same made ready around the refit without these rows, which keep their places with weight 0."""
+        vectors, _ = self.refitted([out])
+        keep = np.ones(self.head.n)
+        keep[np.asarray(out, dtype=int)] = 0.0
+        xp = namespace(self.head.weights)
+        head, factor = self.head.at(vectors[0, :]).without(xp.asarray(keep, dtype=self.head.weights.dtype))
+        return Attribution(head.with_penalty_factor(factor), self.solver, self.damping)
+
+    def leverage_of(self, rows: Sequence[int]) -> float:
+        """The largest leverage among these rows."""
+        return float(np.max(to_numpy(self.leverage.h)[list(rows)], initial=0.0))

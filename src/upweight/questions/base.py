@@ -1,0 +1,99 @@
+"""What a question is: something measured, its estimated change without each row, and the same by real refits.
+
+Stands on attribution and adapters; influence asks. One kind a file.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from upweight.arrays import to_numpy
+from upweight.attribution import Attribution
+from upweight.features import Features
+from upweight.solvers import Solution
+
+__all__ = ["Answer", "Question", "changes", "finite", "query_chunks", "rows_as_they_are"]
+
+CHUNK_BYTES = 256 * 2**20  # gradients of the queries that are solved for at once
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """Scores before they are dressed: [q, n], the measurement now [q], and what the solver said."""
+
+    values: NDArray[np.float64]
+    base: NDArray[np.float64] | None
+    how: str
+    solutions: tuple[Solution, ...]
+    missing: str | None = None
+
+
+class Question(Protocol):
+    """Something measured."""
+
+    name: str
+    unit: str
+    better: str | None
+    meaning: str
+
+    def scores(self, removal: str) -> Answer:
+        """Estimated change without each row."""
+        ...
+
+    def now(self) -> NDArray[np.float64]:
+        """[q]: the measurement at the fit."""
+        ...
+
+    def after(self, sets: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+        """[k, q]: the measurement after really removing each set; NaN where a refit found no optimum."""
+        ...
+
+    def refits(self, rows: Sequence[int]) -> NDArray[np.float64]:
+        """[r, q]: the real change without each of these rows alone; NaN where there is no optimum."""
+        ...
+
+    def similarity(self) -> NDArray[np.float64] | None:
+        """[q, n]: how near each row is to each query, the cheap baseline; None without queries."""
+        ...
+
+
+def changes(question: Question, rows: Sequence[int]) -> NDArray[np.float64]:
+    """Refitted measurement minus the measurement now."""
+    return question.after([[row] for row in rows]) - question.now()[None]
+
+
+def finite(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], str | None]:
+    """The values with 0 where one could not be computed, and the sentence that says so."""
+    bad = ~np.isfinite(values)
+    if not bad.any():
+        return values, None
+    rows = np.flatnonzero(bad.any(axis=0))
+    return np.where(bad, 0.0, values), f"{int(bad.sum()):,} scores of {len(rows):,} rows overflowed and read 0"
+
+
+def query_chunks(attribution: Attribution, features: Features, per_query: int) -> list[NDArray[np.int64]]:
+    """Query positions in chunks whose right-hand sides fit CHUNK_BYTES."""
+    each = 8.0 * per_query * attribution.head.params.size * 4
+    step = max(1, int(CHUNK_BYTES // each))
+    return [np.arange(i, min(features.rows, i + step)) for i in range(0, features.rows, step)]
+
+
+def rows_as_they_are(rows: Any, at: Sequence[int]) -> Mapping[str, Sequence[Any]]:
+    """The user's own columns of these rows: a DataFrame's by name, an array's as x0, x1 …, a list's as "row"."""
+    where = list(at)
+    if isinstance(rows, pd.DataFrame):
+        return {str(name): rows[name].iloc[where].tolist() for name in rows.columns}
+    if isinstance(rows, pd.Series):
+        return {str(rows.name or "text"): rows.iloc[where].tolist()}
+    if sp.issparse(rows):
+        rows = sp.csr_matrix(rows)[where].toarray()
+        return {f"x{j}": rows[:, j].tolist() for j in np.flatnonzero(rows.any(axis=0))}
+    if hasattr(rows, "shape") and len(rows.shape) == 2:
+        taken = to_numpy(rows)[where]
+        return {f"x{j}": taken[:, j].tolist() for j in range(taken.shape[1])}
+    return {"row as it is": [rows[i] for i in where]}

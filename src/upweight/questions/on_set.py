@@ -1,0 +1,97 @@
+"""A function of the predictions for all queries at once: evaluated at the predicted outputs after each removal."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upweight.adapters import Adapted
+from upweight.arrays import to_numpy
+from upweight.attribution import Attribution
+from upweight.errors import MeasurementError
+from upweight.features import Features
+from upweight.questions.base import Answer, changes, finite
+from upweight.removal.effects import evaluated, query_outputs
+from upweight.shapes import Array
+
+__all__ = ["OnSet"]
+
+
+@dataclass(frozen=True, eq=False)
+class OnSet:
+    """`function(predictions, y)`: predictions as the estimator gives them ([q, classes] or [q]); returns a number."""
+
+    adapted: Adapted
+    attribution: Attribution
+    features: Features
+    y: Any
+    function: Callable[[Any, Any], float]
+    better: str | None = None
+    unit: str = "units of the function"
+
+    @property
+    def name(self) -> str:
+        """The function's."""
+        return str(getattr(self.function, "__name__", type(self.function).__name__)).strip("<>")
+
+    @property
+    def meaning(self) -> str:
+        """Change of what, without what, under which refit."""
+        return (
+            f"Estimated change of {self.name} over {self.features.rows:,} queries if that training row were removed "
+            f"and the {self.adapted.model_name} refitted. {self.adapted.convention}"
+        )
+
+    @cached_property
+    def _z(self) -> Array:
+        return query_outputs(self.attribution.head, self.features)
+
+    def now(self) -> NDArray[np.float64]:
+        """[1]."""
+        return np.asarray([self._measure(self._z)])
+
+    def scores(self, removal: str) -> Answer:
+        """[1, n]."""
+        removals = self.attribution.output_removals(self.features, removal)
+        base = self.now()
+
+        def change(moved: Array) -> Array:
+            return np.asarray([[self._measure(z)] for z in moved]) - base[None]
+
+        values, missing = finite(to_numpy(evaluated(removals, self._z, change)))
+        return Answer(values, base, f"{self.name} evaluated at the predicted outputs", (removals.solution,), missing)
+
+    def after(self, sets: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+        """[k, 1]."""
+        vectors, converged = self.attribution.refitted(sets)
+        z = self.attribution.outputs_at(vectors, self.features)
+        out = np.asarray([[self._measure(z[j])] for j in range(len(sets))]).reshape(len(sets), 1)
+        return np.where(converged[:, None], out, np.nan)
+
+    def refits(self, rows: Sequence[int]) -> NDArray[np.float64]:
+        """[r, 1]."""
+        return changes(self, rows)
+
+    def similarity(self) -> None:
+        """A set has no row nearest to it."""
+        return None
+
+    def _measure(self, z: Array) -> float:
+        value = self.function(as_predicted(self.adapted, self.attribution, z), self.y)
+        if np.shape(value) != () or not np.isfinite(np.asarray(value, dtype=float)):
+            raise MeasurementError(
+                f"the function {self.name!r} returned {value!r}. It is called once with the predictions for all "
+                "queries and must return one finite number."
+            )
+        return float(value)
+
+
+def as_predicted(adapted: Adapted, attribution: Attribution, z: Array) -> NDArray[np.float64]:
+    """Outputs as the estimator's own predictions: [q, classes] probabilities, decision scores, or [q] means."""
+    p = to_numpy(attribution.head.loss.predict(z))
+    if adapted.has_probability and p.shape[1] == 1:
+        return np.concatenate([1.0 - p, p], axis=1)
+    return p[:, 0] if p.shape[1] == 1 else p
