@@ -36,7 +36,7 @@ def test_the_line_is_where_both_axes_agree() -> None:
     seen = frame(SCATTER)
     assert seen.x == seen.y
     line = next(e for e in ElementTree.fromstring(svg(SCATTER, "p")).iter() if e.get("class") == "uw-line")
-    assert (line.get("x1"), line.get("y1"), line.get("x2"), line.get("y2")) == ("74", "332", "544", "14")
+    assert (line.get("x1"), line.get("y1"), line.get("x2"), line.get("y2")) == ("84", "346", "544", "36")
 
 
 def test_points_without_a_place_are_counted() -> None:

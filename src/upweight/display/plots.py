@@ -14,8 +14,8 @@ from upweight.display.words import count, mark, number, verdict_label
 
 __all__ = ["Frame", "characters", "described", "frame", "svg"]
 
-_WIDTH, _HEIGHT = 560, 380
-_LEFT, _RIGHT, _TOP, _BOTTOM = 74, 16, 14, 48
+_WIDTH, _HEIGHT = 560, 400
+_LEFT, _RIGHT, _TOP, _BOTTOM = 84, 16, 36, 54
 _UP, _DOWN = ("helpful", "raises"), ("harmful", "lowers")
 
 
@@ -69,7 +69,7 @@ def svg(scatter: Scatter, name: str) -> str:
     for tick in seen.x_ticks:
         at = _f(_place(tick, seen.x, _LEFT, right))
         parts.append(f'<line class="uw-grid" stroke="#d8d8d2" x1="{at}" y1="{_TOP}" x2="{at}" y2="{bottom}"/>')
-        parts.append(f'<text x="{at}" y="{bottom + 17}" text-anchor="middle">{_tick(tick, seen.x_ticks)}</text>')
+        parts.append(f'<text x="{at}" y="{bottom + 20}" text-anchor="middle">{_tick(tick, seen.x_ticks)}</text>')
     for tick in seen.y_ticks:
         y = _place(tick, seen.y, bottom, _TOP)
         parts.append(f'<line class="uw-grid" stroke="#d8d8d2" x1="{_LEFT}" y1="{_f(y)}" x2="{right}" y2="{_f(y)}"/>')
@@ -86,14 +86,9 @@ def svg(scatter: Scatter, name: str) -> str:
     for point in seen.points:
         x, y = _place(point.x, seen.x, _LEFT, right), _place(point.y, seen.y, bottom, _TOP)
         parts.append(_svg_point(point, x, y))
-    middle = (_TOP + bottom) // 2
-    parts.append(
-        f'<text x="{(_LEFT + right) // 2}" y="{_HEIGHT - 8}" text-anchor="middle">{escape(scatter.x_label)}</text>'
-    )
-    parts.append(
-        f'<text x="14" y="{middle}" text-anchor="middle" transform="rotate(-90 14 {middle})">'
-        f"{escape(scatter.y_label)}</text></svg>"
-    )
+    across = (_LEFT + right) // 2
+    parts.append(f'<text x="{across}" y="{_HEIGHT - 8}" text-anchor="middle">{escape(scatter.x_label)}</text>')
+    parts.append(f'<text x="4" y="18">{escape(scatter.y_label)}</text></svg>')
     return "".join(parts)
 
 
