@@ -1,6 +1,14 @@
 """Curvatures: symmetric maps [p, p] that solvers invert."""
 
-from upweight.curvature.base import Batched, Curvature, Dense, RootPlusDiagonal, RowKernel, WithDiagonal
+from upweight.curvature.base import (
+    Batched,
+    Curvature,
+    Dense,
+    RootPlusDiagonal,
+    RowJacobians,
+    RowKernel,
+    WithDiagonal,
+)
 from upweight.curvature.glm import HeadCurvature
 
 __all__ = [
@@ -9,6 +17,7 @@ __all__ = [
     "Dense",
     "HeadCurvature",
     "RootPlusDiagonal",
+    "RowJacobians",
     "RowKernel",
     "WithDiagonal",
 ]

@@ -7,14 +7,17 @@ from typing import Protocol, runtime_checkable
 
 from upweight.shapes import Array, Float, Vectors
 
-__all__ = ["Batched", "Curvature", "Dense", "RootPlusDiagonal", "RowKernel", "WithDiagonal"]
+__all__ = ["Batched", "Curvature", "Dense", "RootPlusDiagonal", "RowJacobians", "RowKernel", "WithDiagonal"]
 
 
 @runtime_checkable
 class Curvature(Protocol):
     """H (+ δI); products alone."""
 
-    size: int
+    @property
+    def size(self) -> int:
+        """p."""
+        ...
 
     def matmul(self, vectors: Vectors) -> Vectors:
         """H v, row by row."""
@@ -38,7 +41,10 @@ class Dense(Protocol):
 class Batched(Protocol):
     """A curvature that is a mean over rows: products with a few rows estimate the whole without bias."""
 
-    rows: int  # n
+    @property
+    def rows(self) -> int:
+        """n."""
+        ...
 
     def matmul_rows(self, vectors: Vectors, rows: Array) -> Vectors:
         """H v with the data part from these rows alone, scaled up by n / their number; penalty and damping whole."""
@@ -62,7 +68,19 @@ class RootPlusDiagonal(Protocol):
     apart, else one group of n times the rank of a row's curvature), so that Rᵀ D⁺ R is block diagonal.
     """
 
-    diagonal: Float[Array, " p"]  # 0 where a parameter is not penalised
+    @property
+    def diagonal(self) -> Float[Array, " p"]:
+        """D: 0 where a parameter is not penalised."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """p."""
+        ...
+
+    def matmul(self, vectors: Vectors) -> Vectors:
+        """H v."""
+        ...
 
     def root(self, v: Float[Array, "k g m"]) -> Vectors:
         """R v."""
@@ -82,12 +100,30 @@ class RootPlusDiagonal(Protocol):
 
 
 @runtime_checkable
-class RowKernel(Protocol):
-    """What leverages need of the n-side. o outputs a group: 1 where outputs are fitted apart, else c."""
+class RowJacobians(Protocol):
+    """A curvature whose rows act through a few linear outputs each: what leverages are made of."""
+
+    @property
+    def rows(self) -> int:
+        """n."""
+        ...
+
+    def row_jacobians(self, rows: Array) -> Float[Array, "r c p"]:
+        """X_i of these rows, written out."""
+        ...
 
     def row_outputs(self, vectors: Vectors) -> Float[Array, "k n c"]:
         """X_i v: how every row's outputs move along v."""
         ...
+
+    def loss_scale(self) -> float:
+        """s: what multiplies the weighted sum of losses."""
+        ...
+
+
+@runtime_checkable
+class RowKernel(RowJacobians, Protocol):
+    """What leverages need of the n-side. o outputs a group: 1 where outputs are fitted apart, else c."""
 
     def root_kernel(self) -> Float[Array, "g m n o"]:
         """Rᵀ D⁺ Xᵀ, group by group."""
@@ -95,8 +131,4 @@ class RowKernel(Protocol):
 
     def row_kernel(self) -> Float[Array, "n c"]:
         """Diagonal of X_i D⁺ X_iᵀ, which has no other entries."""
-        ...
-
-    def loss_scale(self) -> float:
-        """s: what multiplies the weighted sum of losses."""
         ...

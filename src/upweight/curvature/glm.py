@@ -15,7 +15,7 @@ from upweight.shapes import Array, Float, Vectors
 
 __all__ = ["HeadCurvature"]
 
-SMALL_COLUMNS = 64  # up to here all pairs of outputs go through one product with the rows' outer products
+SMALL_COLUMNS = 64  # up to here rows are made dense and all outputs share one product: a pair alone is too small
 
 
 @dataclass(frozen=True)
@@ -85,19 +85,13 @@ class HeadCurvature:
         head, c, width = self.head, self.head.c, self.head.features.columns
         full = xp.zeros((c, width, c, width), dtype=self.diagonal.dtype)
         sums_to_zero = isinstance(self.outputs, Shared)  # over b: the blocks on the diagonal come from the others
-        upper = [(a, b) for a in range(c) for b in range(a, c)]
-        if sums_to_zero:
-            pairs = [(a, b) for a, b in upper if a != b]
+        if width <= SMALL_COLUMNS:
+            for rows in blocks(head.n, 8.0 * (2 * c + 1) * width):
+                x = head.features.take(xp.arange(rows.start, rows.stop))
+                full += self.outputs.moments(x, rows)
         else:
-            pairs = [(a, b) for a, b in upper if a == b or not head.loss.separate]
-        self._accumulate(full, pairs)
+            self._fill(full)
         full *= head.scale
-        for a, b in pairs:
-            if a != b:
-                full[b, :, a, :] = full[a, :, b, :]  # each block is symmetric itself
-        if sums_to_zero:
-            for a in range(c):
-                full[a, :, a, :] = -xp.sum(full[a, :, :, :], axis=1)
         if self.has_null:
             shift = self._null_projector(full.dtype)
             eye = xp.eye(width, dtype=full.dtype) * xp.astype(self.null_columns, full.dtype)[None, :]
@@ -123,21 +117,21 @@ class HeadCurvature:
             found = found + self.mean_curvature * xp.where(self.null_columns[None, :], share, 0.0)
         return head.params.collect(found[None])[0] + self.diagonal
 
-    def _accumulate(self, full: Float[Array, "c D c D"], pairs: list[tuple[int, int]]) -> None:
-        """Adds Σ_i (w S)_ab x xᵀ to the block of each pair."""
-        xp, head, width = namespace(self.head.weights), self.head, self.head.features.columns
-        if width > SMALL_COLUMNS:
-            for rows in head.batches(1):
-                for a, b in pairs:
-                    full[a, :, b, :] += head.features.second_moment(self.outputs.entry(a, b, rows), rows)
-            return
-        sums = xp.zeros((len(pairs), width * width), dtype=full.dtype)
-        for rows in blocks(head.n, 8.0 * (width * width + 2 * width + 2 * len(pairs))):
-            x = head.features.take(xp.arange(rows.start, rows.stop))
-            outer = xp.reshape(x[:, :, None] * x[:, None, :], (-1, width * width))
-            sums += xp.stack([self.outputs.entry(a, b, rows) for a, b in pairs], axis=0) @ outer
-        for at, (a, b) in enumerate(pairs):
-            full[a, :, b, :] = xp.reshape(sums[at, :], (width, width))
+    def _fill(self, full: Float[Array, "c D c D"]) -> None:
+        """One weighted Gram matrix a pair of outputs, by the features' own product (sparse rows stay sparse)."""
+        head, c = self.head, self.head.c
+        sums_to_zero = isinstance(self.outputs, Shared)  # over b, for every a: the diagonal follows from the others
+        pairs = [(a, b) for a in range(c) for b in range(a, c)]
+        pairs = [(a, b) for a, b in pairs if (a != b or not sums_to_zero) and (a == b or not self._apart)]
+        for rows in head.batches(1):
+            for a, b in pairs:
+                full[a, :, b, :] += head.features.second_moment(self.outputs.entry(a, b, rows), rows)
+        for a, b in pairs:
+            if a != b:
+                full[b, :, a, :] = full[a, :, b, :]  # each block is symmetric itself
+        if sums_to_zero:
+            for a in range(c):
+                full[a, :, a, :] = -namespace(full).sum(full[a, :, :, :], axis=1)
 
     def _with_penalty(self, data: Float[Array, "k c D"], scale: float, vectors: Vectors) -> Vectors:
         out = scale * self.head.params.collect(data) + vectors * self.diagonal[None, :]
@@ -196,6 +190,14 @@ class HeadCurvature:
             total += left * roots[None, None, :, a, :]
         return xp.reshape(total, (1, m, m))
 
+    def row_jacobians(self, rows: Array) -> Float[Array, "r c p"]:
+        """X_i = I_c ⊗ x_iᵀ of these rows."""
+        xp, c = namespace(self.head.weights), self.head.c
+        x = self.head.features.take(rows)
+        full = xp.eye(c, dtype=x.dtype)[None, :, :, None] * x[:, None, None, :]
+        flat = self.head.params.collect(xp.reshape(full, (x.shape[0] * c, c, x.shape[1])))
+        return xp.reshape(flat, (x.shape[0], c, self.size))
+
     def row_outputs(self, vectors: Vectors) -> Float[Array, "k n c"]:
         """X_i v for every row."""
         xp = namespace(vectors)
@@ -218,7 +220,7 @@ class HeadCurvature:
         return xp.stack([xp.linalg.diagonal(kernel) for kernel in self.kernels], axis=1)
 
     def loss_scale(self) -> float:
-        """s."""
+        """s: what multiplies the weighted sum of losses."""
         return self.head.scale
 
     @cached_property

@@ -1,4 +1,4 @@
-"""A row's curvature w_i S_i [c, c] in the form that its loss allows, so that nobody holds or multiplies more than needed.
+"""A row's curvature w_i S_i [c, c] in the form that its loss allows: nobody holds or multiplies more than needed.
 
 Stands on the output losses; the head's curvature stands on it. Three forms: `Apart` (diagonal: n c numbers), `Shared`
 (softmax, diag(p) − p pᵀ: n c numbers), `Blocks` (any other: n c² numbers, made anew for each block of rows once they
@@ -34,6 +34,10 @@ class OutputCurvature(Protocol):
         """w_i S_i z for k sets of outputs."""
         ...
 
+    def moments(self, z: Float[Array, "b g"], rows: Array) -> Float[Array, "c g c g"]:
+        """Σ_i w_i S_i ⊗ z_i z_iᵀ over these rows, for g numbers of each."""
+        ...
+
 
 @dataclass(frozen=True)
 class Apart:
@@ -65,6 +69,16 @@ class Apart:
         """Elementwise."""
         return z * _some(self._diagonal, rows)[:, None, :]
 
+    def moments(self, z: Float[Array, "b g"], rows: Array) -> Float[Array, "c g c g"]:
+        """One Gram matrix an output, on the diagonal."""
+        xp, (_, g), c = namespace(z), z.shape, self.head.c
+        out = xp.zeros((c, g, c, g), dtype=z.dtype)
+        root = xp.astype(xp.sqrt(_some(self._diagonal, rows)), z.dtype)
+        for a in range(c):
+            f = z * root[:, a][:, None]
+            out[a, :, a, :] = xp.matrix_transpose(f) @ f
+        return out
+
 
 @dataclass(frozen=True)
 class Shared:
@@ -73,12 +87,13 @@ class Shared:
     head: LinearHead
 
     @cached_property
-    def _probabilities(self) -> Float[Array, "n c"]:
+    def probabilities(self) -> Float[Array, "n c"]:
+        """p of every row."""
         return self.head.loss.predict(self.head.outputs)
 
     @cached_property
     def _likeliest(self) -> Array:
-        return namespace(self._probabilities).argmax(self._probabilities, axis=1)
+        return namespace(self.probabilities).argmax(self.probabilities, axis=1)
 
     def blocks(self, rows: Array) -> Float[Array, "b c c"]:
         """diag(p) − p pᵀ; rows sum to 0 by construction."""
@@ -88,7 +103,7 @@ class Shared:
     def entry(self, a: int, b: int, rows: slice) -> Float[Array, " b"]:
         """p_a times what the other classes hold, or −p_a p_b."""
         xp = namespace(self.head.weights)
-        p = self._probabilities[rows, :]
+        p = self.probabilities[rows, :]
         if a != b:
             return -p[:, a] * p[:, b] * self.head.weights[rows]
         others = [p[:, other] for other in range(self.head.c) if other != a]
@@ -97,11 +112,22 @@ class Shared:
     def times(self, z: Float[Array, "b k c"], rows: Array) -> Float[Array, "b k c"]:
         """p ⊙ (z − pᵀz), weighted."""
         xp = namespace(z)
-        p, top = _some(self._probabilities, rows), _some(self._likeliest, rows)
+        p, top = _some(self.probabilities, rows), _some(self._likeliest, rows)
         top = xp.broadcast_to(top[:, None, None], (z.shape[0], z.shape[1], 1))
         z = z - xp.take_along_axis(z, top, axis=2)
         mean = z @ p[:, :, None]
         return (z - mean) * (p * _some(self.head.weights, rows)[:, None])[:, None, :]
+
+    def moments(self, z: Float[Array, "b g"], rows: Array) -> Float[Array, "c g c g"]:
+        """−Σ w (p_a z)(p_b z)ᵀ for a ≠ b in one product; Σ_b is 0, which gives a = b."""
+        xp, (b, g), c = namespace(z), z.shape, self.head.c
+        root = xp.sqrt(_some(self.head.weights, rows))[:, None] * _some(self.probabilities, rows)
+        f = xp.reshape(xp.astype(root, z.dtype)[:, :, None] * z[:, None, :], (b, c * g))
+        out = -xp.reshape(xp.matrix_transpose(f) @ f, (c, g, c, g))
+        for a in range(c):
+            out[a, :, a, :] = xp.zeros((g, g), dtype=z.dtype)
+            out[a, :, a, :] = -xp.sum(out[a, :, :, :], axis=1)
+        return out
 
 
 @dataclass(frozen=True)
@@ -132,6 +158,17 @@ class Blocks:
     def times(self, z: Float[Array, "b k c"], rows: Array) -> Float[Array, "b k c"]:
         """Batched products."""
         return z @ self.blocks(rows)
+
+    def moments(self, z: Float[Array, "b g"], rows: Array) -> Float[Array, "c g c g"]:
+        """One weighted Gram matrix a pair of outputs."""
+        xp, (_, g), c = namespace(z), z.shape, self.head.c
+        out = xp.zeros((c, g, c, g), dtype=z.dtype)
+        s = xp.astype(self.blocks(rows), z.dtype)
+        for a in range(c):
+            for b in range(a, c):
+                out[a, :, b, :] = xp.matrix_transpose(z * s[:, a, b][:, None]) @ z
+                out[b, :, a, :] = out[a, :, b, :]
+        return out
 
 
 def output_curvature(head: LinearHead) -> OutputCurvature:

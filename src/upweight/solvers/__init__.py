@@ -1,12 +1,14 @@
 """Solvers by name: adding one is its file and one line here."""
 
 from upweight.solvers.base import Prepared, Solution, Solver, Status
+from upweight.solvers.cg import CG
 from upweight.solvers.cholesky import Cholesky
 from upweight.solvers.woodbury import Woodbury
 
-__all__ = ["SOLVERS", "Cholesky", "Prepared", "Solution", "Solver", "Status", "Woodbury"]
+__all__ = ["CG", "SOLVERS", "Cholesky", "Prepared", "Solution", "Solver", "Status", "Woodbury"]
 
 SOLVERS: dict[str, type] = {
     "cholesky": Cholesky,
     "woodbury": Woodbury,
+    "cg": CG,
 }

@@ -39,6 +39,16 @@ class Solution:
     residual: Float[Array, " k"]
     iterations: Any  # [k] int
     status: tuple[Status, ...]
+    lowest: tuple[float | None, ...] = ()  # Rayleigh quotient of the direction that bent down, where one was met
+
+    def explain(self, row: int) -> str:
+        """What became of this row and what to do, with the numbers."""
+        status = self.status[row]
+        text = f"{status.value} (relative residual {float(self.residual[row]):.1e})"
+        bent = self.lowest[row] if self.lowest else None
+        if status is Status.NEGATIVE_CURVATURE and bent is not None:
+            text += f"; it bends by {bent:.3g}, so damping has to be at least {1.1 * abs(bent):.3g}"
+        return text
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,7 @@ class Prepared:
     leverages: Callable[[], Float[Array, "n c c"]] | None = None  # s X_i H⁻¹ X_iᵀ in one go, where the solver has it
     reciprocal_condition: float | None = None
     how: str = ""  # one sentence: what was factored, how large, to what residual
+    leverage_error: Callable[[], float] | None = None  # largest relative error met on a sample; None: exact
 
     def __call__(self, b: Vectors) -> Solution:
         """Solve for every row of b."""
@@ -61,7 +72,10 @@ class Prepared:
 class Solver(Protocol):
     """Holds its settings; `tol` is the relative residual it promises."""
 
-    tol: float
+    @property
+    def tol(self) -> float:
+        """Relative residual."""
+        ...
 
     def prepare(self, curvature: Curvature) -> Prepared:
         """Everything that does not depend on the right-hand side.
@@ -89,11 +103,10 @@ def statuses(
     residual: Float[Array, " k"],
     tol: float,
     met: Sequence[Status | None],
-    otherwise: Status = Status.STALLED,
 ) -> tuple[Status, ...]:
     """Each row's status: what is wrong with its input, else what the solver met, else its residual's verdict."""
     out = []
     for fine, r, seen in zip(to_numpy(finite), to_numpy(residual), met, strict=True):
-        verdict = Status.CONVERGED if float(r) <= tol else otherwise
+        verdict = Status.CONVERGED if float(r) <= tol else Status.STALLED
         out.append(Status.NONFINITE_INPUT if not fine else seen or verdict)
     return tuple(out)

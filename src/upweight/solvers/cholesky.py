@@ -38,6 +38,8 @@ class Cholesky:
         h = curvature.dense()
         xp, p = namespace(h), h.shape[0]
         factored = symmetric(h, self.smallest_condition)
+        bent = Status.NEGATIVE_CURVATURE if factored.lowest < 0 else None
+        lowest: tuple[float | None, ...] = (factored.lowest if bent else None,)
 
         def apply(b: Vectors) -> Vectors:
             return xp.matrix_transpose(factored.solve(xp.matrix_transpose(b)))
@@ -46,9 +48,8 @@ class Cholesky:
             b, good = only_finite(b)
             x = apply(b)
             residual = relative(b - x @ h, b)
-            bends_down = factored.lowest < 0
-            met = [Status.NEGATIVE_CURVATURE if bends_down else None] * b.shape[0]
-            return Solution(x, residual, np.zeros(b.shape[0], dtype=int), statuses(good, residual, self.tol, met))
+            found = statuses(good, residual, self.tol, [bent] * b.shape[0])
+            return Solution(x, residual, np.zeros(b.shape[0], dtype=int), found, lowest * b.shape[0])
 
         def inverse() -> Float[Array, "p p"]:
             return factored.solve(xp.eye(p, dtype=h.dtype))

@@ -46,7 +46,8 @@ class Woodbury:
             while rounds < REFINEMENTS and _largest(relative(r, b)) > self.tol:
                 better = x + sides.apply(r)
                 left = b - curvature.matmul(better)
-                x, r, rounds = _closer(b, (x, r), (better, left)) + (rounds + 1,)
+                x, r = _closer(b, (x, r), (better, left))
+                rounds += 1
             residual = relative(r, b)
             iterations = np.full(b.shape[0], rounds)
             return Solution(x, residual, iterations, statuses(good, residual, self.tol, [None] * b.shape[0]))

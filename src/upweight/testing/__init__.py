@@ -1,4 +1,4 @@
-"""Problems with dense references written a second way: for our own tests and for those who add a solver or an adapter."""
+"""Problems with dense references written a second way: for our own tests and for whoever adds a solver or adapter."""
 
 from upweight.testing.problems import PROBLEMS, Problem, in_namespace, problem
 

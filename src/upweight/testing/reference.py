@@ -165,16 +165,21 @@ def refit(head: LinearHead, rows: list[int], steps: int = 200, goal: float = 1e-
     The objective divides by what the estimator's own refit divides by, up to a factor that moves nothing.
     """
     plain, factor = Plain.of(head).removed(rows)
+    best, at, waited = np.inf, plain, 0
     for _ in range(steps):
         gradient = plain.gradient(factor)
-        if np.abs(gradient).max() <= goal:
+        norm = float(np.abs(gradient).max())
+        waited = 0 if norm < 0.5 * best else waited + 1
+        if norm < best:
+            best, at = norm, plain
+        if best <= goal or waited == 3:  # rounding is reached
             break
         step = -np.linalg.pinv(plain.hessian(factor), rcond=1e-14, hermitian=True) @ gradient
         size, here = 1.0, plain.value(factor)
         while size > 1e-9 and not plain.moved(size * step).value(factor) <= here + 1e-15 * abs(here):
             size *= 0.5
         plain = plain.moved(size * step)
-    return plain.theta
+    return at.theta
 
 
 def measured_change(head: LinearHead, rows: list[int], measurement: Matrix) -> Matrix:

@@ -1,0 +1,242 @@
+"""The Hessian of a linear head in its leading principal directions: exact there, one number a direction beyond them.
+
+With the columns scaled to unit penalty, M⁻¹ = Q K⁻¹ Qᵀ + T (1 + σ ⊗ τ)⁻¹ Tᵀ + (rest): Q the leading directions of
+the features and every column without a penalty (the constant), K the Hessian of their coordinates from all rows or a
+part of them; T the remaining directions with their second moments τ, σ the mean curvature over outputs. Stands on the
+head's curvature; conjugate gradients stand on it. Source: METHODS.md 4; Frangella, Tropp & Udell (2023) for the form.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from upweight.arrays import BLOCK_BYTES, blocks, namespace, to_numpy
+from upweight.curvature import Curvature, HeadCurvature
+from upweight.errors import UnsupportedQuestion
+from upweight.randomness import generator
+from upweight.shapes import Array, Float, Vectors
+from upweight.solvers.preconditioner import Approximation
+from upweight.solvers.symmetric import Symmetric, symmetric
+
+__all__ = ["LowRank"]
+
+DENSE_COLUMNS = 2048  # up to here all eigenvectors of the second moment are found, beyond it the leading ones alone
+RUN = 64  # rows that are read in one piece where not all are read
+EXTRA = 10  # directions beyond the rank that the search carries along
+ROUNDS = 3  # of the search: enough for a preconditioner
+
+
+@dataclass(frozen=True)
+class LowRank:
+    """`basis_fraction` and `fraction` of the rows give Q and K; products of `bulk` type build K, the rest is float64."""
+
+    rank: int = 128
+    fraction: float = 1.0
+    basis_fraction: float = 1.0
+    bulk: str = "float64"  # or "float32"
+    seed: int = 0
+
+    def prepare(self, curvature: Curvature) -> Approximation:
+        """Two passes over (a part of) the rows and one factor of (rank + 1) · outputs.
+
+        Raises: UnsupportedQuestion if the curvature is not a linear head's.
+        """
+        if not isinstance(curvature, HeadCurvature):
+            raise UnsupportedQuestion(
+                f"preconditioner LowRank() reads the features of a linear head, and "
+                f"{type(curvature).__name__} has none. Use Diagonal() or Identity()."
+            )
+        made = _make(self, curvature)
+        g, c = made.head_basis.shape[1], curvature.head.c
+        part = "all" if self.fraction >= 1 else f"{self.fraction:.0%} of the"
+        how = f"the Hessian in {g:,} directions × {c:,} outputs from {part} rows"
+        if self.bulk != "float64":
+            how += f", summed in {self.bulk}"
+        free = to_numpy(curvature.head.params.free)
+        alike = bool(np.all(free == free[:1]))  # else a row's leverage is not a function of its coordinates alone
+        return Approximation(made.apply, how, made.leverages if alike else None)
+
+
+@dataclass(frozen=True)
+class _Made:
+    curvature: HeadCurvature
+    scale: Float[Array, " D"]  # columns in the units in which the penalty is 1; 0: not a parameter, or never seen
+    head_basis: Float[Array, "D g"]  # [Q, columns without a penalty], orthonormal, in scaled columns
+    inverse: Float[Array, "gc gc"]  # K⁻¹, (output, direction)
+    tail_basis: Float[Array, "D t"]
+    tail_weight: Float[Array, "c t"]  # 1 / (1 + σ_a τ_j)
+    rotation: Float[Array, "c c"]  # eigenvectors of the mean curvature over outputs
+    bare: Float[Array, " D"]  # 1 for a column in the basis without a penalty, which has no rest
+
+    def apply(self, vectors: Vectors) -> Vectors:
+        """M⁻¹ v."""
+        xp, k = namespace(vectors), vectors.shape[0]
+        params, c = self.curvature.head.params, self.curvature.head.c
+        w = params.expand(vectors) * self.scale[None, None, :]
+        head = w @ self.head_basis  # [k, c, g]
+        solved = xp.reshape(head, (k, -1)) @ self.inverse if k else xp.reshape(head, (0, self.inverse.shape[0]))
+        rest = w - head @ xp.matrix_transpose(self.head_basis)
+        turned = xp.matrix_transpose(self.rotation) @ (rest @ self.tail_basis)  # [k, c, t]
+        tail = (self.rotation @ (turned * (self.tail_weight - 1.0)[None, :, :])) @ xp.matrix_transpose(self.tail_basis)
+        out = xp.reshape(solved, (k, c, -1)) @ xp.matrix_transpose(self.head_basis) + rest + tail
+        return params.collect(out * self.scale[None, None, :])
+
+    def leverages(self) -> Float[Array, "n c c"]:
+        """s X_i M⁻¹ X_iᵀ: the head by one product for each pair of outputs, the tail exactly, the rest by its length."""
+        head, g = self.curvature.head, self.head_basis.shape[1]
+        xp, c = namespace(self.scale), head.c
+        pairs = [(a, b) for a in range(c) for b in range(a, c)]
+        k = xp.reshape(self.inverse, (c, g, c, g))
+        stacked = xp.concat([0.5 * (k[a, :, b, :] + xp.matrix_transpose(k[a, :, b, :])) for a, b in pairs], axis=1)
+        basis = xp.matrix_transpose(xp.concat([self.head_basis, self.tail_basis], axis=1) * self.scale[:, None])
+        squares = head.features.squares((self.scale * (1.0 - self.bare)) ** 2)
+        penalised = self.head_basis * (1.0 - self.bare)[:, None]
+        own = xp.sum(penalised * penalised, axis=0)  # 1 for Q, 0 for a bare column
+        outer = xp.permute_dims(self.rotation[:, None, :] * self.rotation[None, :, :], (2, 0, 1))  # [c, c, c]
+        parts = []
+        for rows in blocks(head.n, 8.0 * (basis.shape[0] * 3 + len(pairs) * g)):
+            z = head.features.matmul(basis, rows)
+            first, last = z[:, :g], z[:, g:] ** 2
+            b = rows.stop - rows.start
+            pairwise = xp.reshape(first @ stacked, (b, len(pairs), g)) @ first[:, :, None]
+            total = xp.zeros((b, c, c), dtype=z.dtype)
+            for at, (i, j) in enumerate(pairs):
+                total[:, i, j] = pairwise[:, at, 0]
+                total[:, j, i] = pairwise[:, at, 0]
+            tail = last @ xp.matrix_transpose(self.tail_weight)  # [b, c]
+            rest = squares[rows] - (first**2) @ own - xp.sum(last, axis=1)
+            tail = tail + xp.clip(rest, min=0.0)[:, None]
+            parts.append(total + xp.reshape(tail @ xp.reshape(outer, (c, c * c)), (b, c, c)))
+        return head.scale * xp.concat(parts, axis=0)
+
+
+def _make(settings: LowRank, curvature: HeadCurvature) -> _Made:
+    head, c = curvature.head, curvature.head.c
+    xp, dtype = namespace(head.weights), curvature.diagonal.dtype
+    free = xp.astype(xp.asarray(head.params.free), dtype)
+    d = head.params.expand(curvature.diagonal[None])[0, :, :]
+    count = xp.sum(free, axis=0)
+    mean = xp.sum(d, axis=0) / xp.where(count > 0, count, xp.ones_like(count))
+    weight = _row_weights(curvature)
+    mean, bare = _bare_columns(mean, count, settings.rank, weight)
+    scale = xp.where(count > 0, 1.0 / xp.sqrt(xp.where(mean > 0, mean, xp.ones_like(mean))), xp.zeros_like(mean))
+    q, tail, moments = _directions(settings, curvature, weight, scale * (1.0 - bare))
+    at = xp.asarray(np.flatnonzero(to_numpy(bare)))
+    units = xp.astype(xp.arange(scale.shape[0])[:, None] == at[None, :], dtype)
+    basis = xp.concat([q, units], axis=1)
+    k, outputs = _reduced(settings, curvature, basis, scale)
+    g = basis.shape[1]
+    for a in range(c):  # the penalty in these coordinates: the identity where all outputs are penalised alike
+        own = xp.where(free[a, :] > 0, d[a, :], mean) * scale**2
+        k[a, :, a, :] += xp.matrix_transpose(basis) @ (basis * own[:, None])
+    if curvature.has_null:
+        null = xp.asarray(head.loss.null_outputs, dtype=dtype)
+        shift = xp.matrix_transpose(null) @ null
+        seen = basis * xp.astype(curvature.null_columns, dtype)[:, None] * scale[:, None]
+        pin = curvature.mean_curvature * (xp.matrix_transpose(seen) @ seen)
+        for a in range(c):
+            for b in range(c):
+                k[a, :, b, :] += shift[a, b] * pin
+    flat = xp.reshape(k, (c * g, c * g))
+    factored: Symmetric = symmetric(0.5 * (flat + xp.matrix_transpose(flat)))
+    inverse = factored.solve(xp.eye(c * g, dtype=dtype))
+    sigma, rotation = xp.linalg.eigh(outputs)
+    weights = 1.0 / (1.0 + xp.clip(sigma, min=0.0)[:, None] * moments[None, :])
+    return _Made(curvature, scale, basis, 0.5 * (inverse + xp.matrix_transpose(inverse)), tail, weights, rotation, bare)
+
+
+def _row_weights(curvature: HeadCurvature) -> Float[Array, " n"]:
+    """s w_i tr(S_i) / c: how much a row bends its outputs, on average."""
+    xp, every = namespace(curvature.head.weights), slice(0, curvature.head.n)
+    own = xp.stack([curvature.outputs.entry(a, a, every) for a in range(curvature.head.c)], axis=0)
+    return curvature.head.scale * xp.mean(own, axis=0)
+
+
+def _bare_columns(
+    mean: Float[Array, " D"], count: Float[Array, " D"], rank: int, weight: Float[Array, " n"]
+) -> tuple[Float[Array, " D"], Float[Array, " D"]]:
+    """Penalty of each column, and which have none and go into the basis as they are.
+
+    Where more than `rank` have none, all but the constant get a small one: a preconditioner may.
+    """
+    xp = namespace(mean)
+    bare = (count > 0) & ~(mean > 0)
+    if int(xp.sum(xp.astype(bare, xp.int64))) > rank:
+        constant = xp.arange(mean.shape[0]) == mean.shape[0] - 1
+        lowest = 1e-3 * float(xp.sum(weight))
+        mean = xp.where(bare & ~constant, xp.full_like(mean, max(lowest, 1e-300)), mean)
+        bare = bare & constant
+    return mean, xp.astype(bare, mean.dtype)
+
+
+def _directions(
+    settings: LowRank, curvature: HeadCurvature, weight: Float[Array, " n"], scale: Float[Array, " D"]
+) -> tuple[Float[Array, "D r"], Float[Array, "D t"], Float[Array, " t"]]:
+    """Leading directions of the weighted, scaled features; the remaining ones and their second moments per unit weight."""
+    xp, features = namespace(scale), curvature.head.features
+    width = scale.shape[0]
+    live = int(xp.sum(xp.astype(scale > 0, xp.int64)))
+    rank = min(settings.rank, live, curvature.head.n)
+    runs = list(_runs(curvature.head.n, settings.basis_fraction, features.bytes_per_row()))
+    share = sum(r.stop - r.start for r in runs) / curvature.head.n
+    total = float(xp.sum(weight))
+    if width <= DENSE_COLUMNS:
+        moment = xp.zeros((width, width), dtype=scale.dtype)
+        for rows in runs:
+            moment = moment + features.second_moment(weight[rows], rows)
+        at = xp.asarray(np.flatnonzero(to_numpy(scale) > 0))
+        moment = moment * (scale[:, None] * scale[None, :] / share)
+        moment = xp.take(xp.take(moment, at, axis=0), at, axis=1)
+        values, vectors = xp.linalg.eigh(moment)  # ascending
+        vectors = xp.astype(xp.arange(width)[:, None] == at[None, :], scale.dtype) @ vectors
+        split = live - rank
+        values = xp.clip(values, min=0.0) / (total if total > 0 else 1.0)
+        return vectors[:, split:], vectors[:, :split], values[:split]
+    drawn = generator(settings.seed, "low rank directions").standard_normal((width, min(rank + EXTRA, live)))
+    q = xp.linalg.qr(xp.asarray(drawn, dtype=scale.dtype) * scale[:, None]).Q
+    for _ in range(ROUNDS):
+        image = xp.zeros((q.shape[1], width), dtype=scale.dtype)
+        w = xp.matrix_transpose(q * scale[:, None])
+        for rows in runs:
+            image = image + features.rmatmul(features.matmul(w, rows) * weight[rows][:, None], rows)
+        image = xp.matrix_transpose(image * scale[None, :])
+        small = xp.matrix_transpose(q) @ image
+        _, turn = xp.linalg.eigh(0.5 * (small + xp.matrix_transpose(small)))
+        leading = image @ turn[:, turn.shape[1] - q.shape[1] :]
+        q = xp.linalg.qr(xp.flip(leading, axis=1)).Q
+    return q[:, :rank], xp.zeros((width, 0), dtype=scale.dtype), xp.zeros((0,), dtype=scale.dtype)
+
+
+def _reduced(
+    settings: LowRank, curvature: HeadCurvature, basis: Float[Array, "D g"], scale: Float[Array, " D"]
+) -> tuple[Float[Array, "c g c g"], Float[Array, "c c"]]:
+    """Hessian of the data in these coordinates, and the mean curvature over outputs times the total weight."""
+    head, g = curvature.head, basis.shape[1]
+    xp, c = namespace(scale), head.c
+    w = xp.matrix_transpose(basis * scale[:, None])
+    bulk = getattr(xp, settings.bulk)
+    k, outputs = xp.zeros((c, g, c, g), dtype=scale.dtype), xp.zeros((c, c), dtype=scale.dtype)
+    seen, held, count = 0, [], 0
+    most = max(RUN, int(BLOCK_BYTES // (8.0 * c * g)))
+    runs = list(_runs(head.n, settings.fraction, 8.0 * c * g + head.features.bytes_per_row()))
+    for at, rows in enumerate(runs):
+        held.append((xp.astype(head.features.matmul(w, rows), bulk), xp.arange(rows.start, rows.stop)))
+        count += rows.stop - rows.start
+        if count >= most or at == len(runs) - 1:
+            index = xp.concat([i for _, i in held])
+            k = k + xp.astype(curvature.outputs.moments(xp.concat([z for z, _ in held]), index), scale.dtype)
+            outputs = outputs + xp.sum(curvature.outputs.blocks(index), axis=0)
+            seen, held, count = seen + count, [], 0
+    factor = head.scale * head.n / max(seen, 1)
+    return k * factor, outputs * factor
+
+
+def _runs(n: int, fraction: float, bytes_per_row: float) -> Iterator[slice]:
+    """All rows in blocks, or evenly spread runs of about this share of them."""
+    if fraction >= 1:
+        yield from blocks(n, bytes_per_row)
+        return
+    runs = max(1, round(n * fraction / RUN))
+    for start in np.unique(np.linspace(0, max(0, n - RUN), runs).astype(int)):
+        yield slice(int(start), min(n, int(start) + RUN))
