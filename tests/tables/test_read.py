@@ -1,7 +1,6 @@
 """Reading tables: what comes back is what was written, and every broken file is refused by place."""
 
 import gzip
-import importlib.util
 import os
 import sys
 from datetime import date
@@ -160,6 +159,7 @@ BROKEN = {
     "short row between": (b"a,b\n1,2\n3\n5,6\n", r"row 1 \(line 3\) has 1"),
     "short after quoted lines": (b'a,b\n"x\ny",2\n3\n', r"row 1 \(line 4\) has 1"),
     "open quote": (b'a,b\n1,2\n3,"4\n5,6\n', r"t\.csv: cannot be parsed: .*EOF inside string"),
+    "open quote in the header": (b'"a,b\n1,2\n3,4\n', r"t\.csv: cannot be parsed: .*EOF inside string"),
     "same name twice": (b"a,b,a\n1,2,3\n", r"column names stand more than once: 'a'\. Rename them"),
     "no header": (b"1,1\n2,3\n", r"more than once: '1'\. .*Does the first line hold data"),
     "zero bytes": (b"a,b\n1,\x002\n", r"t\.csv: is not a text file \(line 2 holds a zero byte\)"),
@@ -237,11 +237,12 @@ def test_a_table_larger_than_memory_is_refused_in_advance(tmp_path: Path) -> Non
         read_table(plain, memory=len(PLAIN) * 1000)
 
 
-def test_strings_without_pyarrow_need_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each is a Python object then; numbers cost the same either way."""
+def test_strings_that_are_objects_need_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So without pyarrow; numbers cost the same either way."""
     words, numbers = b"ab,cd,ef\n" * 99, b"1,2,3\n" * 99
+    monkeypatch.setattr(layout, "_strings_are_objects", lambda: False)
     before = layout._memory_factor(words), layout._memory_factor(numbers)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(layout, "_strings_are_objects", lambda: True)
     assert layout._memory_factor(words) > 2 * before[0]
     assert layout._memory_factor(numbers) == before[1]
 

@@ -6,7 +6,6 @@ Stands on encoding and memory; reading stands on it.
 import contextlib
 import csv
 import gzip
-import importlib.util
 import io
 import re
 import zlib
@@ -14,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
+
+import pandas as pd
 
 from upweight.errors import FileError
 from upweight.tables.encoding import EncodingFinder
@@ -28,7 +29,7 @@ _CHUNK = 1 << 20
 _ENDS = re.compile(rb"[,;\t|\n]")  # what may end a cell
 _LETTERS = re.compile(rb"[A-Za-z\x80-\xff]")
 # Bytes at pandas' peak, measured on numbers (1 to 19 digits), short different words and long texts: for each byte of
-# the file, for each cell, and for each cell of text where strings are Python's own for want of pyarrow.
+# the file, for each cell, and for each cell of text where strings are Python's own.
 _PER_BYTE, _PER_CELL, _PER_STRING = 2.2, 20.0, 85.0
 
 
@@ -120,9 +121,14 @@ def _scan(path: Path, gzipped: bool, shown: str, memory: int | None) -> str:
 def _memory_factor(chunk: bytes) -> float:
     """Bytes in memory for each byte of a file that goes on like this piece of it: short cells cost most."""
     letters = len(_LETTERS.findall(chunk)) > 0.2 * len(chunk)
-    boxed = letters and importlib.util.find_spec("pyarrow") is None
+    boxed = letters and _strings_are_objects()
     cells = len(_ENDS.findall(chunk)) / len(chunk)
     return _PER_BYTE + cells * (_PER_STRING if boxed else _PER_CELL)
+
+
+def _strings_are_objects() -> bool:
+    """So without pyarrow, and before pandas 3."""
+    return bool(getattr(pd.Series(["a"]).dtype, "storage", "python") == "python")
 
 
 def _separator(sample: str, cut: bool) -> str:

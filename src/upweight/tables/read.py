@@ -3,6 +3,7 @@
 Stands on layout and memory; pandas does the parsing. Inference of columns stands on it.
 """
 
+import csv
 import difflib
 import importlib
 import os
@@ -90,16 +91,16 @@ def _require_file(file: Path, shown: str) -> None:
 
 def _text(file: Path, shown: str, memory: int | None) -> tuple[pd.DataFrame, tuple[str, ...]]:
     layout = find_layout(file, shown, memory)
-    first = _parse(file, layout, header=None, nrows=1, dtype=str, keep_default_na=False)
-    names = [str(name) for name in first.iloc[0]]
-    _require_distinct(names, shown)
-    if sum(count != len(names) for _, count in _first(file, layout, 2)):
-        raise FileError(_ragged(file, layout, shown))  # else pandas would take a first column for the index
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
+            first = _parse(file, layout, header=None, nrows=1, dtype=str, keep_default_na=False)
+            names = [str(name) for name in first.iloc[0]]
+            _require_distinct(names, shown)
+            if any(count != len(names) for _, count in _first(file, layout, 2)):
+                raise FileError(_ragged(file, layout, shown))  # else pandas would take a first column for the index
             frame = _parse(file, layout, na_values=["?"])
-    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+    except (pd.errors.ParserError, pd.errors.ParserWarning, csv.Error) as error:
         raise FileError(_ragged(file, layout, shown) or f"{shown}: cannot be parsed: {error}") from error
     # pandas pads a short row with missing values, so only an empty last cell can hide one.
     if len(frame) and frame.iloc[:, -1].isna().any() and (fault := _ragged(file, layout, shown)):
