@@ -84,7 +84,6 @@ class HeadCurvature:
         xp = namespace(self.head.weights)
         head, c, width = self.head, self.head.c, self.head.features.columns
         full = xp.zeros((c, width, c, width), dtype=self.diagonal.dtype)
-        sums_to_zero = isinstance(self.outputs, Shared)  # over b: the blocks on the diagonal come from the others
         if width <= SMALL_COLUMNS:
             for rows in blocks(head.n, 8.0 * (2 * c + 1) * width):
                 x = head.features.take(xp.arange(rows.start, rows.stop))

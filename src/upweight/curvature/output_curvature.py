@@ -7,7 +7,7 @@ would be large). Source: METHODS.md 2.1, 11.2.
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from upweight.arrays import namespace
 from upweight.linear_head import LinearHead
@@ -19,6 +19,7 @@ __all__ = ["Apart", "Blocks", "OutputCurvature", "Shared", "output_curvature"]
 KEEP_BYTES = 512 * 2**20  # c × c blocks of all rows beyond this are made per block of rows
 
 
+@runtime_checkable
 class OutputCurvature(Protocol):
     """w_i S_i of every row; `rows` is a slice or an index array."""
 

@@ -3,12 +3,14 @@
 from upweight.solvers.base import Prepared, Solution, Solver, Status
 from upweight.solvers.cg import CG
 from upweight.solvers.cholesky import Cholesky
+from upweight.solvers.lissa import LiSSA
 from upweight.solvers.woodbury import Woodbury
 
-__all__ = ["CG", "SOLVERS", "Cholesky", "Prepared", "Solution", "Solver", "Status", "Woodbury"]
+__all__ = ["CG", "SOLVERS", "Cholesky", "LiSSA", "Prepared", "Solution", "Solver", "Status", "Woodbury"]
 
 SOLVERS: dict[str, type] = {
     "cholesky": Cholesky,
     "woodbury": Woodbury,
     "cg": CG,
+    "lissa": LiSSA,
 }

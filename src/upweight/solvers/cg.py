@@ -94,6 +94,13 @@ class _Ledger:
     steps: Any  # [k] int
     lowest: list[float | None]
 
+    def close(self, block: _Block, done: Any, status: Status | None) -> _Block:
+        """Writes these rows down; the block without them."""
+        for place in np.flatnonzero(done):
+            self.x[block.at[place]] = block.best[int(place), :]
+            self.status[block.at[place]] = status
+        return block.only(~done)
+
 
 def _solve(curvature: Curvature, near: Approximation, b: Vectors, tol: float, max_iterations: int) -> Solution:
     xp = namespace(b)
@@ -133,57 +140,56 @@ def _run(
     d = near.apply(r)
     here = relative(r, b)
     block = _Block(at, b, x, r, d, _dot(r, d), x, here, here)
-    largest, step_count = 0.0, 0
-
-    def close(done: Any, status: Callable[[int], Status | None]) -> None:
-        for place in np.flatnonzero(done):
-            ledger.x[block.at[place]] = block.best[int(place), :]
-            ledger.status[block.at[place]] = status(int(place))
+    largest, count = 0.0, 0
 
     while block.at.shape[0]:
-        out = ledger.steps[block.at] >= max_iterations
-        close(out, lambda place: Status.OUT_OF_STEPS)
-        block = block.only(~out)
+        block = ledger.close(block, ledger.steps[block.at] >= max_iterations, Status.OUT_OF_STEPS)
         if not block.at.shape[0]:
             return
         hd = curvature.matmul(block.d)
         bend, square = _dot(block.d, hd), _dot(block.d, block.d)
-        rayleigh = to_numpy(bend / xp.where(square > 0, square, xp.ones_like(square)))
-        stretch = length(hd) / xp.sqrt(xp.where(square > 0, square, xp.ones_like(square)))
-        largest = max(largest, float(xp.max(stretch)))
-        flat = ~(rayleigh > eps * largest)  # also NaN
-        if np.any(flat):
-            bent = rayleigh < -eps * largest * np.sqrt(curvature.size)
-            for place in np.flatnonzero(flat & bent):
+        square = xp.where(square > 0, square, xp.ones_like(square))
+        rayleigh = to_numpy(bend / square)
+        largest = max(largest, float(xp.max(length(hd) / xp.sqrt(square))))
+        upward = rayleigh > eps * largest  # False for NaN too
+        if not np.all(upward):
+            down = rayleigh < -eps * largest * np.sqrt(curvature.size)
+            for place in np.flatnonzero(down):
                 ledger.lowest[block.at[place]] = float(rayleigh[place])
-            close(flat, lambda place: Status.NEGATIVE_CURVATURE if bent[place] else Status.STALLED)
-            kept = xp.asarray(np.flatnonzero(~flat))
-            hd, bend = xp.take(hd, kept, axis=0), xp.take(bend, kept, axis=0)
-            block = block.only(~flat)
+            hd, bend = (xp.take(a, xp.asarray(np.flatnonzero(upward)), axis=0) for a in (hd, bend))
+            block = ledger.close(block, down, Status.NEGATIVE_CURVATURE)
+            block = ledger.close(block, ~upward[~down], Status.STALLED)
             if not block.at.shape[0]:
                 return
         step = (block.rz / bend)[:, None]
         x, r = block.x + step * block.d, block.r - step * hd
-        step_count += 1
+        count += 1
         ledger.steps[block.at] += 1
-        if step_count % TRUE_EVERY == 0:
+        if count % TRUE_EVERY == 0:
             r = block.b - curvature.matmul(x)
-        here = relative(r, block.b)
-        better = here < block.best_residual
-        best = xp.where(better[:, None], x, block.best)
-        best_residual = xp.where(better, here, block.best_residual)
-        z = near.apply(r)
-        rz = _dot(r, z)
-        d = z + (rz / xp.where(block.rz != 0, block.rz, xp.ones_like(rz)))[:, None] * block.d
-        block = replace(block, x=x, r=r, d=d, rz=rz, best=best, best_residual=best_residual)
-        done = to_numpy(here) <= tol
-        close(done, lambda place: None)
-        if step_count % STALL_WINDOW == 0:
-            stuck = ~done & ~(to_numpy(block.best_residual) < 0.9 * to_numpy(block.mark))
-            close(stuck, lambda place: Status.STALLED)
-            done = done | stuck
+        block = _turned(block, x, r, near.apply(r))
+        block = ledger.close(block, to_numpy(relative(block.r, block.b)) <= tol, None)
+        if count % STALL_WINDOW == 0:
+            stuck = ~(to_numpy(block.best_residual) < 0.9 * to_numpy(block.mark))
+            block = ledger.close(block, stuck, Status.STALLED)
             block = replace(block, mark=block.best_residual)
-        block = block.only(~done)
+
+
+def _turned(block: _Block, x: Vectors, r: Vectors, z: Vectors) -> _Block:
+    """At x, with the next direction, conjugate to the last."""
+    xp = namespace(x)
+    here, rz = relative(r, block.b), _dot(r, z)
+    better = here < block.best_residual
+    d = z + (rz / xp.where(block.rz != 0, block.rz, xp.ones_like(rz)))[:, None] * block.d
+    return replace(
+        block,
+        x=x,
+        r=r,
+        d=d,
+        rz=rz,
+        best=xp.where(better[:, None], x, block.best),
+        best_residual=xp.where(better, here, block.best_residual),
+    )
 
 
 def _dot(u: Vectors, v: Vectors) -> Float[Array, " k"]:

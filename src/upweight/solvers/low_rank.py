@@ -29,7 +29,7 @@ ROUNDS = 3  # of the search: enough for a preconditioner
 
 @dataclass(frozen=True)
 class LowRank:
-    """`basis_fraction` and `fraction` of the rows give Q and K; products of `bulk` type build K, the rest is float64."""
+    """Shares of the rows give Q (`basis_fraction`) and K (`fraction`); K is summed in `bulk`, all else in float64."""
 
     rank: int = 128
     fraction: float = 1.0
@@ -83,7 +83,7 @@ class _Made:
         return params.collect(out * self.scale[None, None, :])
 
     def leverages(self) -> Float[Array, "n c c"]:
-        """s X_i M⁻¹ X_iᵀ: the head by one product for each pair of outputs, the tail exactly, the rest by its length."""
+        """s X_i M⁻¹ X_iᵀ: Q by one product for each pair of outputs, T by its squares, the rest by its length."""
         head, g = self.curvature.head, self.head_basis.shape[1]
         xp, c = namespace(self.scale), head.c
         pairs = [(a, b) for a in range(c) for b in range(a, c)]
@@ -173,7 +173,7 @@ def _bare_columns(
 def _directions(
     settings: LowRank, curvature: HeadCurvature, weight: Float[Array, " n"], scale: Float[Array, " D"]
 ) -> tuple[Float[Array, "D r"], Float[Array, "D t"], Float[Array, " t"]]:
-    """Leading directions of the weighted, scaled features; the remaining ones and their second moments per unit weight."""
+    """Leading directions of the weighted, scaled features; the others, with their second moments per unit weight."""
     xp, features = namespace(scale), curvature.head.features
     width = scale.shape[0]
     live = int(xp.sum(xp.astype(scale > 0, xp.int64)))
