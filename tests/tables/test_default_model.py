@@ -172,3 +172,11 @@ def test_codes_beside_empty_cells_stay_the_same_codes() -> None:
     columns = infer(frame, "y")
     query = prepare(pd.DataFrame({"code": [1.0, np.nan, 2.0]}), columns)
     assert query["code"].tolist() == ["1", "missing", "2"]
+
+
+def test_any_column_name_will_do() -> None:
+    """Two underscores, a space, nothing but a number."""
+    frame = mixed().rename(columns={"review": "re__view", "size": "a size", "city": "7"})
+    columns = infer(frame, "label")
+    x = prepare(frame, columns)
+    assert default_model(columns, x).fit(x, frame["label"]).predict(x).shape == (N,)

@@ -94,6 +94,14 @@ def test_thousands_are_read(tmp_path: Path) -> None:
     assert english.tolist() == [1234.0, 17.0]
 
 
+def test_words_beside_decimal_commas_stay_words(tmp_path: Path) -> None:
+    """A column is numbers if every cell is: `e5` and `-` are none."""
+    frame = read_table(write(tmp_path, "x;y;z\n1,5;2,5;,5\ne5;-;-1,5e-3\n")).frame
+    assert frame["x"].tolist() == ["1,5", "e5"]
+    assert frame["y"].tolist() == ["2,5", "-"]
+    assert frame["z"].tolist() == [0.5, -0.0015]
+
+
 def test_a_point_beside_decimal_commas_is_said(tmp_path: Path) -> None:
     """1.234 may have been meant as thousands there, so the note names the column."""
     assert "(but a decimal point in 'y')" in read_table(write(tmp_path, "x;y\n1,5;1.234\n")).notes[0]

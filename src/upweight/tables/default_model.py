@@ -59,7 +59,7 @@ def default_model(columns: Columns, frame: pd.DataFrame, seed: int = 0) -> Pipel
     parts: list[tuple[str, object, list[str] | str]] = []
     numbers = [*columns.numeric, *columns.date]
     if numbers:
-        scaled = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
+        scaled = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
         parts.append(("numeric", scaled, numbers))
     missing = frame[numbers].isna().sum() if numbers else pd.Series(dtype=int)
     often = [name for name in numbers if _OFTEN <= missing[name] <= len(frame) - _OFTEN]
@@ -70,7 +70,9 @@ def default_model(columns: Columns, frame: pd.DataFrame, seed: int = 0) -> Pipel
         rare = max(_RARE, round(_RARE_SHARE * len(frame)))
         encoder = OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=rare)
         parts.append(("category", encoder, list(columns.categorical)))
-    parts += [(f"text:{name}", _words(frame[name]), name) for name in columns.text]
+    for number, name in enumerate(columns.text):
+        # scikit-learn refuses a part whose name holds two underscores.
+        parts.append((f"text:{number if '__' in name else name}", _words(frame[name]), name))
     # Threshold 1: with text, the matrix stays sparse however full the other columns make it.
     features = ColumnTransformer(parts, sparse_threshold=1.0 if columns.text else 0.3)
     # Tight tolerances: influence is defined at the optimum, and what is left of the gradient is an error in it.

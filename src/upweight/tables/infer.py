@@ -16,8 +16,6 @@ from upweight.tables.target import Task, in_rows, labelled, likely_targets, requ
 
 __all__ = ["Columns", "infer", "labelled", "likely_targets"]
 
-_ORDER = ("numeric", "categorical", "text", "date")
-
 
 @dataclass(frozen=True)
 class Columns:
@@ -68,7 +66,7 @@ def infer(frame: pd.DataFrame, target: str, id_column: str | None = None, task: 
         _require_ids(frame, id_column)
     rows, _ = labelled(frame, target)
     task, single = task_of(rows, target, task)
-    kinds: dict[str, list[str]] = {kind: [] for kind in _ORDER}
+    kinds: dict[str, list[str]] = {"numeric": [], "categorical": [], "text": []}
     dates: dict[str, DateFormat] = {}
     ignored: dict[str, str] = {}
     for name in frame.columns:
@@ -90,7 +88,7 @@ def infer(frame: pd.DataFrame, target: str, id_column: str | None = None, task: 
     _require_finite(rows, kinds["numeric"])
     used = [*kinds["numeric"], *dates, *kinds["categorical"], *kinds["text"]]
     notes = [single, *_on_ignored(ignored), *_on_dates(dates), *_on_typos(rows, kinds["categorical"])]
-    notes.append(_on_missing(rows, used, kinds["text"]))
+    notes.append(_on_missing(rows, used))
     return Columns(
         target,
         task,
@@ -158,7 +156,7 @@ def _on_typos(rows: pd.DataFrame, names: list[str]) -> list[str]:
     return notes
 
 
-def _on_missing(rows: pd.DataFrame, names: list[str], text: list[str]) -> str | None:
+def _on_missing(rows: pd.DataFrame, names: list[str]) -> str | None:
     counts = rows[names].isna().sum()
     counts = counts[counts > 0]
     if not len(counts):

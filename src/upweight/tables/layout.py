@@ -9,7 +9,7 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
@@ -78,7 +78,7 @@ def opened(path: Path, layout: Layout) -> Iterator[TextIO]:
             text.detach()
 
 
-def records(path: Path, layout: Layout) -> Iterator[tuple[int, int]]:
+def records(path: Path, layout: Layout) -> Generator[tuple[int, int], None, None]:
     """For each record that is not blank: the line of the file on which it ends, and its number of fields."""
     before = csv.field_size_limit(2**31 - 1)  # long documents are rows too
     try:
@@ -93,11 +93,8 @@ def records(path: Path, layout: Layout) -> Iterator[tuple[int, int]]:
 
 @contextlib.contextmanager
 def _bytes(path: Path, gzipped: bool) -> Iterator[BinaryIO]:
-    with contextlib.ExitStack() as stack:
-        if gzipped:
-            yield cast(BinaryIO, stack.enter_context(gzip.open(path, "rb")))
-        else:
-            yield stack.enter_context(open(path, "rb"))
+    with gzip.open(path, "rb") if gzipped else open(path, "rb") as stream:
+        yield cast(BinaryIO, stream)
 
 
 def _scan(path: Path, gzipped: bool, shown: str, memory: int | None) -> str:

@@ -3,9 +3,11 @@
 Stands on layout and memory; pandas does the parsing. Inference of columns stands on it.
 """
 
+import contextlib
 import csv
 import difflib
 import importlib
+import itertools
 import os
 import re
 import warnings
@@ -34,7 +36,7 @@ _KINDS = {
 _EXACT: dict[str, Any] = {}
 if tuple(int(part) for part in pd.__version__.split(".")[:2]) < (3, 1):
     _EXACT["float_precision"] = "round_trip"
-_DECIMAL_COMMA = re.compile(r"\s*[+-]?(\d+|\d{1,3}(\.\d{3})+)?(,\d+)?([eE][+-]?\d+)?\s*")
+_DECIMAL_COMMA = re.compile(r"\s*[+-]?((\d+|\d{1,3}(\.\d{3})+)(,\d*)?|,\d+)([eE][+-]?\d+)?\s*")
 _THOUSANDS_COMMA = re.compile(r"\s*[+-]?(\d+|\d{1,3}(,\d{3})+)(\.\d+)?\s*")
 
 
@@ -130,7 +132,8 @@ def _parse(file: Path, layout: Layout, **options: Any) -> pd.DataFrame:
 
 
 def _first(file: Path, layout: Layout, count: int) -> list[tuple[int, int]]:
-    return [record for record, _ in zip(records(file, layout), range(count), strict=False)]
+    with contextlib.closing(records(file, layout)) as counts:
+        return list(itertools.islice(counts, count))
 
 
 def _ragged(file: Path, layout: Layout, shown: str) -> str:
@@ -186,9 +189,9 @@ def _parquet(file: Path, shown: str, memory: int | None) -> tuple[pd.DataFrame, 
         require_memory(shown, size, _PARQUET_FACTOR, available_memory() if memory is None else memory)
         _require_distinct([str(name) for name in meta.schema.to_arrow_schema().names], shown)
         frame = parquet.read_table(file).to_pandas()
+    except FileError:
+        raise
     except (ValueError, OSError) as error:  # pyarrow's own errors derive from these
-        if isinstance(error, FileError):
-            raise
         first = str(error).splitlines()[0]
         raise FileError(f"{shown}: is not a whole Parquet file ({first}). Copy or write it again.") from error
     if not isinstance(frame.index, pd.RangeIndex):
