@@ -9,6 +9,7 @@ from typing import Any
 import array_api_compat as compat
 import numpy as np
 import scipy.linalg
+from numpy.typing import NDArray
 
 from upweight.shapes import Array, Float, Namespace
 
@@ -58,10 +59,8 @@ def blocks(n: int, bytes_per_row: float) -> Iterator[slice]:
         yield slice(start, min(n, start + step))
 
 
-def to_numpy(x: Array) -> Any:
+def to_numpy(x: Array) -> NDArray[Any]:
     """The same numbers as numpy, on the host."""
-    if compat.is_numpy_array(x):
-        return x
     if compat.is_torch_array(x):
-        return x.detach().cpu().numpy()
+        x = x.detach().cpu().numpy()
     return np.asarray(x)

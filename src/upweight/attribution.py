@@ -10,14 +10,14 @@ import numpy as np
 
 from upweight.arrays import namespace, to_numpy
 from upweight.curvature import HeadCurvature
-from upweight.features import Features
+from upweight.features import Features, Taken
 from upweight.gradients import HeadSource
 from upweight.linear_head import LinearHead
 from upweight.removal.effects import Removals, output_directions
 from upweight.removal.leverage import Leverage, leverage_corrected, removal_curvature
 from upweight.removal.warm_refit import refit_without
 from upweight.sensitivity import Implicit
-from upweight.shapes import Array, Float, Vectors
+from upweight.shapes import Array, Bool, Float, Vectors
 from upweight.solvers import Prepared, Solver
 
 __all__ = ["Attribution"]
@@ -54,11 +54,11 @@ class Attribution:
             return Removals.of(Implicit(self._removal[1]), self.leverage.source, v)
         return Removals.of(Implicit(self.prepared), HeadSource.plain(self.head), v)
 
-    def output_removals(self, features: Features, removal: str) -> Removals:
+    def output_removals(self, features: Taken, removal: str) -> Removals:
         """Change of every output of every query without each row [q · c, b]."""
         return self.removals(output_directions(self.head.params, features), removal)
 
-    def refitted(self, sets: Sequence[Sequence[int]]) -> tuple[Vectors, Float[Array, " k"]]:
+    def refitted(self, sets: Sequence[Sequence[int]]) -> tuple[Vectors, Bool[Array, " k"]]:
         """θ after really removing each set of rows (positions) [k, p], and whether each refit found its optimum."""
         keys = [tuple(sorted({int(r) for r in rows})) for rows in sets]
         new = [key for key in dict.fromkeys(keys) if key not in self._refits]

@@ -9,15 +9,31 @@ from typing import Protocol, runtime_checkable
 from upweight.arrays import blocks, namespace
 from upweight.shapes import Array, Float
 
-__all__ = ["DenseFeatures", "Features"]
+__all__ = ["DenseFeatures", "Features", "Taken"]
 
 
 @runtime_checkable
-class Features(Protocol):
-    """[n, D] rows, D = d + 1 with the constant; `rows` is a slice, or an index array where so typed."""
+class Taken(Protocol):
+    """Rows that are only ever taken a few at a time: queries."""
 
-    rows: int
-    columns: int  # D
+    @property
+    def rows(self) -> int:
+        """How many."""
+        ...
+
+    @property
+    def columns(self) -> int:
+        """D = d + 1 with the constant."""
+        ...
+
+    def take(self, rows: Array) -> Float[Array, "b D"]:
+        """These rows, dense, with the constant."""
+        ...
+
+
+@runtime_checkable
+class Features(Taken, Protocol):
+    """[n, D] rows; `rows` is a slice, or an index array where so typed."""
 
     def matmul(self, w: Float[Array, "k D"], rows: slice) -> Float[Array, "b k"]:
         """X wᵀ."""
@@ -37,10 +53,6 @@ class Features(Protocol):
 
     def squares(self, scale: Float[Array, " D"]) -> Float[Array, " n"]:
         """Σ_j scale_j x_ij² of every row: scaled squared lengths."""
-        ...
-
-    def take(self, rows: Array) -> Float[Array, "b D"]:
-        """These rows, dense, with the constant."""
         ...
 
     def bytes_per_row(self) -> float:
@@ -83,12 +95,12 @@ class DenseFeatures:
         border = xp.sum(weighted, axis=0)
         top = xp.concat([xp.matrix_transpose(x) @ weighted, border[:, None]], axis=1)
         bottom = xp.concat([border, xp.reshape(xp.sum(weight), (1,))])
-        return xp.concat([top, bottom[None]], axis=0)
+        return xp.concat([top, bottom[None, :]], axis=0)
 
     def gram(self, other: Features, scale: Float[Array, " D"]) -> Float[Array, "n m"]:
         """X diag(scale) X_otherᵀ."""
         xp = namespace(scale)
-        right = other.take(xp.arange(other.rows)) * scale[None]
+        right = other.take(xp.arange(other.rows)) * scale[None, :]
         return self.matmul(right, slice(0, self.rows))
 
     def squares(self, scale: Float[Array, " D"]) -> Float[Array, " n"]:

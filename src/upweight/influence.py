@@ -191,7 +191,7 @@ class Influence:
 
     def _scores(self, question: Question, answer: questions.Answer, how: str) -> Scores:
         adapted = self.adapted
-        shown = list(np.argsort(-np.abs(answer.values).sum(axis=0), kind="stable")[:10])
+        shown = np.argsort(-np.abs(answer.values).sum(axis=0), kind="stable")[:10].tolist()
         return Scores(
             values=answer.values,
             base=answer.base,

@@ -31,7 +31,7 @@ class Params:
 
     @cached_property
     def _all_free(self) -> bool:
-        return self._where.shape[0] == self.matrix.shape[0] * self.matrix.shape[1]
+        return self.size == int(self.matrix.shape[0]) * int(self.matrix.shape[1])
 
     @property
     def size(self) -> int:
@@ -41,11 +41,11 @@ class Params:
     @property
     def vector(self) -> Float[Array, " p"]:
         """The free entries, row by row of the matrix."""
-        return self.collect(self.matrix[None])[0]
+        return self.collect(self.matrix[None, ...])[0, ...]
 
     def at(self, vector: Float[Array, " p"]) -> "Params":
         """The same parameters at another point."""
-        return replace(self, matrix=self.place(vector[None])[0])
+        return replace(self, matrix=self.place(vector[None, ...])[0, ...])
 
     def collect(self, matrices: Float[Array, "k c D"]) -> Float[Array, "k p"]:
         """Free entries of k matrices."""
@@ -78,30 +78,31 @@ class Params:
         directions = self.expand(vectors)
         if self._all_free:
             return directions
-        free = xp.asarray(self.free)[None]
-        return xp.where(free, directions, xp.astype(self.matrix, directions.dtype)[None])
+        free = xp.asarray(self.free)[None, ...]
+        return xp.where(free, directions, xp.astype(self.matrix, directions.dtype)[None, ...])
 
     def index(self, name: str) -> int:
         """Position in the vector of NAME, "intercept", or OUTPUT/NAME where there are several outputs.
 
         Raises: MeasurementError if there is no such parameter, or more than one.
         """
-        output, _, column = name.rpartition("/")
-        several = len(self.output_names) > 1
-        names = [
-            (f"{o}/{c}" if several else c, a * len(self.column_names) + j)
-            for a, o in enumerate(self.output_names)
+        several, width = len(self.output_names) > 1, len(self.column_names)
+        asked = [(a, name.removeprefix(f"{o}/")) for a, o in enumerate(self.output_names)]
+        hits = [
+            a * width + j
+            for a, column in asked
             for j, c in enumerate(self.column_names)
-            if c in (name, column)
+            if c == column and (column != name or not several)
         ]
-        hits = [position for label, position in names if label == name]
         if not hits:
-            known = [label for label, _ in names] or list(self.column_names)
             kind = "OUTPUT/NAME, one of the outputs " + listed(self.output_names) if several else "one of its columns"
-            raise MeasurementError(f"no parameter {name!r}. Name {kind}: {listed(known)}.")
+            raise MeasurementError(f"no parameter {name!r}. Name {kind}: {listed(self.column_names)}.")
+        if len(hits) > 1:
+            raise MeasurementError(f"{len(hits)} parameters are called {name!r}. Give the columns names of their own.")
         place = np.searchsorted(self._where, hits[0])
         if place >= self.size or self._where[place] != hits[0]:
             raise MeasurementError(
-                f"parameter {name!r} was set to zero, or does not exist, in this model: it does not move with a row's weight."
+                f"parameter {name!r} was set to zero, or does not exist, in this model: it does not move with a row's "
+                "weight. Name one that does."
             )
         return int(place)

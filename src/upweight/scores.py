@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from upweight.display.blocks import Column, Document, GradeView, Reasons, RowTable, Section, Sentence, TableRow
+from upweight.display.blocks import Block, Column, Document, GradeView, Reasons, RowTable, Section, Sentence, TableRow
 from upweight.display.html import fragment
 from upweight.display.terminal import render
 from upweight.display.words import Effect, count, number, short, verdict
@@ -99,7 +99,7 @@ class Scores:
         )
         q, n = self.values.shape
         view = GradeView(self.grade.letter, self.grade.reasons, self.grade.would_raise, self.grade.checked)  # type: ignore[arg-type]
-        trust = (Reasons(view), Sentence(self.how), *(Sentence(note) for note in self.notes))
+        trust: tuple[Block, ...] = (Reasons(view), Sentence(self.how), *(Sentence(note) for note in self.notes))
         return Document(
             f"{count(q, 'query', 'queries')} × {count(n, 'row')}",
             self.meaning,

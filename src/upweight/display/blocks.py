@@ -5,7 +5,7 @@ that is ready to be read (words.py wrote it) and knows nothing of models. Source
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,7 @@ __all__ = [
 class Picture:
     """A grey picture [height, width]: any numbers; the greatest is ink, or the least where ink is "low"."""
 
-    pixels: NDArray[np.float64]
+    pixels: NDArray[Any]
     alt: str = "picture"
     ink: Literal["high", "low"] = "high"
 

@@ -7,7 +7,7 @@ or a pandas Series, so that it imports no pandas.
 import math
 import re
 from collections.abc import Collection, Iterable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ _LONG_TEXT = 40  # characters: a name or a category is shorter
 _SMALLEST_SIDE = 2
 
 
+@runtime_checkable
 class Row(Protocol):
     """One row: names and values (dict, pandas Series)."""
 

@@ -16,8 +16,15 @@ __all__ = ["GradientSource"]
 class GradientSource(Protocol):
     """g_i for n rows, never formed as [n, p]."""
 
-    n: int
-    scale: float  # s: θ moves by −s H⁻¹ g_i per unit of the row's weight factor
+    @property
+    def n(self) -> int:
+        """Rows."""
+        ...
+
+    @property
+    def scale(self) -> float:
+        """s: θ moves by −s H⁻¹ g_i per unit of the row's weight factor."""
+        ...
 
     def dot(self, vectors: Vectors) -> Iterator[tuple[slice, Float[Array, "k b"]]]:
         """Each vector against every row, in row blocks."""

@@ -4,7 +4,7 @@ Targets: [b] where c = 1, else [b, c]. Stands on the scalar losses; source: METH
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from upweight.shapes import Array, Float
 __all__ = ["Logistic", "Scalar", "Separate", "Squared"]
 
 
+@runtime_checkable
 class Scalar(Protocol):
     """A loss of one output, elementwise on arrays of any shape."""
 

@@ -5,13 +5,14 @@ Stands on attribution and adapters; influence asks. One kind a file.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from upweight.adapters import Adapted
 from upweight.arrays import to_numpy
 from upweight.attribution import Attribution
 from upweight.features import Features
@@ -33,13 +34,39 @@ class Answer:
     missing: str | None = None
 
 
+@runtime_checkable
 class Question(Protocol):
-    """Something measured."""
+    """Something measured, of one model."""
 
-    name: str
-    unit: str
-    better: str | None
-    meaning: str
+    @property
+    def adapted(self) -> Adapted:
+        """The model."""
+        ...
+
+    @property
+    def attribution(self) -> Attribution:
+        """Its head, made ready."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Of what is measured."""
+        ...
+
+    @property
+    def unit(self) -> str:
+        """Of what is measured."""
+        ...
+
+    @property
+    def better(self) -> str | None:
+        """Which way is good: "lower", "higher", or None."""
+        ...
+
+    @property
+    def meaning(self) -> str:
+        """One sentence: change of what, without what, under which refit."""
+        ...
 
     def scores(self, removal: str) -> Answer:
         """Estimated change without each row."""

@@ -14,6 +14,7 @@ from upweight.errors import InputError
 from upweight.questions.base import Answer, Question
 from upweight.questions.on_queries import OnQueries
 from upweight.questions.on_set import as_predicted
+from upweight.randomness import generator
 from upweight.removal.effects import query_outputs
 from upweight.solvers import Status
 from upweight.validation.check import Check, Noise, agreement, size_rank, stratified, stratified_groups
@@ -50,17 +51,17 @@ def signals(adapted: Adapted, attribution: Attribution, shown: Sequence[int], an
 def check(question: Question, signals_of: SignalsOf, rows: int, seed: int) -> Check:
     """Removes stratified rows and groups for real, compares, grades."""
     adapted, attribution = question.adapted, question.attribution
-    generator = np.random.default_rng(seed)
+    draws = generator(seed, "check")
     answer = question.scores("leverage")
-    at = stratified(answer.values, min(rows, attribution.head.n), generator)
+    at = stratified(answer.values, min(rows, attribution.head.n), draws)
     refit = question.refits([int(i) for i in at]).T
     finished = np.isfinite(refit).all(axis=0)
     at, refit, estimate = at[finished], refit[:, finished], answer.values[:, at[finished]]
-    groups = stratified_groups(answer.values, generator)
-    noise = _noise(question, [int(i) for i in at], refit, generator)
-    comparison, agreed = agreement(estimate, refit, noise, generator, int((~finished).sum()))
+    groups = stratified_groups(answer.values, draws)
+    noise = _noise(question, [int(i) for i in at], refit, draws)
+    comparison, agreed = agreement(estimate, refit, noise, draws, int((~finished).sum()))
     similarity = question.similarity()
-    shown = list(np.argsort(-np.abs(answer.values).sum(axis=0), kind="stable")[:10])
+    shown = np.argsort(-np.abs(answer.values).sum(axis=0), kind="stable")[:10].tolist()
     found = replace(signals_of(shown, answer), agreement=agreed)
     return Check(
         row_ids=tuple(adapted.row_ids[i] for i in at),
@@ -82,10 +83,10 @@ def _group(question: Question, values: NDArray[np.float64], rows: NDArray[np.int
     return len(rows), float(values[:, rows].sum(axis=1).mean()), float(real.mean())
 
 
-def _noise(question: Question, at: Sequence[int], refit: NDArray[np.float64], generator: np.random.Generator) -> Noise:
+def _noise(question: Question, at: Sequence[int], refit: NDArray[np.float64], draws: np.random.Generator) -> Noise:
     """The user's own solver on the same rows, and without a tenth of them, beside our refits of the same."""
-    adapted, attribution = question.adapted, question.attribution
-    if not isinstance(question, OnQueries) or adapted.cold_refit is None:
+    adapted, attribution, cold_refit = question.adapted, question.attribution, question.adapted.cold_refit
+    if not isinstance(question, OnQueries) or cold_refit is None:
         return Noise(0.0, None, "not compared: this measurement reads no predictions")
 
     def ours(sets: Sequence[Sequence[int]]) -> tuple[NDArray[np.float64], bool]:
@@ -95,11 +96,11 @@ def _noise(question: Question, at: Sequence[int], refit: NDArray[np.float64], ge
         return np.asarray(shaped), bool(converged.all())
 
     def own(removed: Sequence[int]) -> NDArray[np.float64]:
-        return predictions_of(adapted, adapted.cold_refit(removed), question.x_query)
+        return predictions_of(adapted, cold_refit(removed), question.x_query)
 
     head = attribution.head
     now = as_predicted(adapted, attribution, query_outputs(head, question.features))
-    rows = [int(i) for i in generator.choice(head.n, size=max(1, head.n // 10), replace=False)]
+    rows = [int(i) for i in draws.choice(head.n, size=max(1, head.n // 10), replace=False)]
     moved, converged = ours([rows])
     size = float(np.linalg.norm(moved[0] - now))
     if not converged or size == 0:

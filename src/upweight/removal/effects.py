@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from upweight.arrays import namespace
-from upweight.features import Features
+from upweight.features import Features, Taken
 from upweight.gradients import GradientSource
 from upweight.linear_head import LinearHead
 from upweight.params import Params
@@ -45,13 +45,13 @@ def query_outputs(head: LinearHead, features: Features) -> Float[Array, "q c"]:
     return features.matmul(head.params.matrix, slice(0, features.rows))
 
 
-def gradient_directions(params: Params, features: Features, dz: Float[Array, "q c"]) -> Vectors:
+def gradient_directions(params: Params, features: Taken, dz: Float[Array, "q c"]) -> Vectors:
     """∇m = Xᵀ dz of every query [q, p]."""
     x = features.take(namespace(dz).arange(features.rows))
     return params.collect(dz[:, :, None] * x[:, None, :])
 
 
-def output_directions(params: Params, features: Features) -> Vectors:
+def output_directions(params: Params, features: Taken) -> Vectors:
     """∇z_a of every query and output [q · c, p]."""
     xp = namespace(params.matrix)
     x = features.take(xp.arange(features.rows))

@@ -82,7 +82,7 @@ def _prefix(
     size = int(crossed[0]) + 1 if len(crossed) else len(order)
     lower = 0  # largest prefix known not to flip it
     for _ in range(ROUNDS):
-        margin = float(margins([order[:size]])[0])
+        margin = float(margins([order[:size].tolist()])[0])
         if margin < 0:
             break
         if size == len(order):
@@ -96,7 +96,7 @@ def _prefix(
     upper = size
     while upper - lower > 1:
         middle = (upper + lower) // 2
-        if float(margins([order[:middle]])[0]) < 0:
+        if float(margins([order[:middle].tolist()])[0]) < 0:
             upper = middle
         else:
             lower = middle
