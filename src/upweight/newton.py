@@ -6,17 +6,20 @@ only. Stands on curvature and solvers; adapters polish with it. Source: Deuflhar
 Wright (2006), chapter 3.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from upweight.arrays import namespace
+from upweight.arrays import NotPositiveDefinite, factor, namespace
 from upweight.curvature import HeadCurvature
 from upweight.linear_head import LinearHead
 from upweight.shapes import Array, Float
-from upweight.solvers import SOLVERS, Cholesky, Prepared, Solver, Woodbury
+from upweight.solvers import SOLVERS, Solver, Woodbury
 
-__all__ = ["Minimum", "minimise", "newton_solver"]
+__all__ = ["Minimum", "minimise"]
+
+Inverse = Callable[[Float[Array, " p"]], Float[Array, " p"]]
 
 DENSE = 4000  # parameters up to which the Hessian is written out
 SUFFICIENT = 1e-4  # Armijo's share of the predicted decrease
@@ -34,77 +37,84 @@ class Minimum:
     converged: bool
 
 
-def newton_solver(head: LinearHead) -> Solver:
-    """The direct solver that this head can afford, else conjugate gradients."""
-    if head.params.size <= DENSE:
-        return Cholesky()
-    if head.n * head.c <= DENSE:
-        return Woodbury()
-    solver: Solver = SOLVERS["cg"]()
-    return solver
-
-
 def minimise(head: LinearHead, tol: float = 1e-12, max_steps: int = 100, solver: Solver | None = None) -> Minimum:
     """The head at the minimum of its own F.
 
     `tol`: the decrement, relative to √(s Σ w ℓ), at which one last full step is taken (that step squares it).
-    A head that has no minimum (separable data without a penalty) ends `converged` False, finite.
+    `solver`: what answers H d = −g; else the Hessian is factored where it can be written out, the n-side where that is
+    small, or conjugate gradients. A head that has no minimum (separable data without a penalty) ends `converged` False.
     """
-    solver = solver or newton_solver(head)
     with np.errstate(over="ignore", invalid="ignore"):  # a trial step may overflow; it is not taken
         return _descend(head, tol, max_steps, solver)
 
 
-def _descend(head: LinearHead, tol: float, max_steps: int, solver: Solver) -> Minimum:
+def _descend(head: LinearHead, tol: float, max_steps: int, solver: Solver | None) -> Minimum:
     size, decrement = 0.0, float("inf")
     for step in range(max_steps):
-        prepared = _prepared(head, solver)
-        direction = -prepared.apply(head.gradient[None])[0]
+        inverse = _inverse(head, solver)
+        direction = -inverse(head.gradient)
         slope = _dot(head.gradient, direction)
         if not slope < 0.0:  # zero gradient, or a direction that the curvature cannot answer
             return Minimum(head, abs(slope) ** 0.5, step, slope == 0.0 or decrement <= size)
         decrement, size = (-slope) ** 0.5, tol * max(head.value, 0.0) ** 0.5
         close = decrement <= size
-        moved = _step(head, direction, slope, prepared)
+        moved = _step(head, direction, slope, inverse)
         if moved is None:  # nothing to gain that could be measured
             return Minimum(head, decrement, step, close or _drowned(head, slope))
         head = moved
         if close:
-            return Minimum(head, _decrement(head, prepared), step + 1, True)
+            return Minimum(head, _decrement(head, inverse), step + 1, True)
     return Minimum(head, decrement, max_steps, False)
 
 
-def _step(head: LinearHead, direction: Array, slope: float, prepared: Prepared) -> LinearHead | None:
+def _step(head: LinearHead, direction: Array, slope: float, inverse: Inverse) -> LinearHead | None:
     """The head one accepted step on; None where no step helps."""
     start, theta = head.value, head.params.vector
     full = head.at(theta + direction)
-    if _finite(full) and _decrement(full, prepared) <= 0.5 * (-slope) ** 0.5:
+    if _finite(full) and _decrement(full, inverse) <= 0.5 * (-slope) ** 0.5:
         return full
     length = 1.0
     for _ in range(HALVINGS):
-        trial = head.at(theta + length * direction)
+        trial = full if length == 1.0 else head.at(theta + length * direction)
         if np.isfinite(trial.value) and trial.value <= start + SUFFICIENT * length * slope and trial.value < start:
             return trial
         length *= 0.5
     return None
 
 
-def _prepared(head: LinearHead, solver: Solver) -> Prepared:
-    """H at the head; where it answers with a direction that is not down, a little more of the identity."""
-    curvature, damping = HeadCurvature(head), 0.0
-    scale = float(namespace(head.gradient).max(namespace(head.gradient).abs(curvature.curvature_diagonal())))
-    for _ in range(12):
-        prepared = solver.prepare(curvature.damped(damping))
-        x = prepared.apply(head.gradient[None])[0]
-        left = prepared.solve(head.gradient[None]).residual[0] if damping == 0.0 else 0.0
-        if _dot(head.gradient, x) > 0.0 and left < 0.5:
-            return prepared
-        damping = max(damping * 100.0, 1e-10 * scale, 1e-300)
-    return prepared
+def _inverse(head: LinearHead, solver: Solver | None) -> Inverse:
+    """v -> H⁻¹ v at the head; where that is not a way down, with a little of the diagonal added."""
+    curvature = HeadCurvature(head)
+    if solver is None and head.params.size <= DENSE:
+        return _factored(head, curvature.dense())
+    if solver is None:
+        solver = Woodbury() if head.n * head.c <= DENSE else SOLVERS["cg"]()
+    prepared = solver.prepare(curvature)
+    return lambda v: prepared.apply(v[None])[0]
 
 
-def _decrement(head: LinearHead, prepared: Prepared) -> float:
-    return abs(_dot(head.gradient, prepared.apply(head.gradient[None])[0])) ** 0.5
+def _factored(head: LinearHead, h: Float[Array, "p p"]) -> Inverse:
+    """Cholesky in coordinates where H has a unit diagonal: columns of any scale; damped until it is a way down."""
+    xp = namespace(h)
+    diagonal = xp.linalg.diagonal(h)
+    scale = xp.where(diagonal > 0, 1.0 / xp.sqrt(xp.where(diagonal > 0, diagonal, 1.0)), 1.0)
+    unit = h * scale[:, None] * scale[None, :]
+    eye = xp.eye(h.shape[0], dtype=h.dtype)
+    for damping in (0.0, 1e-14, *(10.0**k for k in range(-12, 3, 2))):
+        try:
+            solve = factor(unit + damping * eye if damping else unit)
+        except NotPositiveDefinite:
+            continue
+        x = scale * solve((scale * head.gradient)[:, None])[:, 0]
+        if bool(xp.all(xp.isfinite(x))) and _dot(head.gradient, x) > 0.0:
+            break
+    else:
+        return lambda v: scale**2 * v
+    return lambda v: scale * solve((scale * v)[:, None])[:, 0]
+
+
+def _decrement(head: LinearHead, inverse: Inverse) -> float:
+    return float(abs(_dot(head.gradient, inverse(head.gradient))) ** 0.5)
 
 
 def _drowned(head: LinearHead, slope: float) -> bool:

@@ -1,24 +1,72 @@
 """Fitted models as linear heads: one line an entry."""
 
+from collections.abc import Callable
 from typing import Any
 
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import (
+    ElasticNet,
+    ElasticNetCV,
+    GammaRegressor,
+    HuberRegressor,
+    Lasso,
+    LassoCV,
+    LinearRegression,
+    LogisticRegression,
+    LogisticRegressionCV,
+    PoissonRegressor,
+    Ridge,
+    RidgeClassifier,
+    RidgeClassifierCV,
+    RidgeCV,
+    SGDClassifier,
+    SGDRegressor,
+    TweedieRegressor,
+)
+from sklearn.multiclass import OneVsRestClassifier
 
 from upweight.adapters.assemble import assemble
 from upweight.adapters.base import Adapted, Stationarity
-from upweight.adapters.logistic import read_logistic
-from upweight.adapters.ridge import read_ridge
+from upweight.adapters.glm import read_gamma, read_poisson, read_tweedie
+from upweight.adapters.huber import read_huber
+from upweight.adapters.lasso import read_elastic_net, read_elastic_net_cv, read_lasso, read_lasso_cv
+from upweight.adapters.logistic import read_logistic, read_logistic_cv
+from upweight.adapters.one_vs_rest import read_one_vs_rest
+from upweight.adapters.reading import Reading, Task
+from upweight.adapters.ridge import (
+    read_least_squares,
+    read_ridge,
+    read_ridge_classifier,
+    read_ridge_classifier_cv,
+    read_ridge_cv,
+)
+from upweight.adapters.sgd import read_sgd_classifier, read_sgd_regressor
 
 __all__ = ["READERS", "Adapted", "Stationarity", "adapt"]
 
-READERS = {
+READERS: dict[type, Callable[[Task], Reading]] = {
     LogisticRegression: read_logistic,
+    LogisticRegressionCV: read_logistic_cv,
+    OneVsRestClassifier: read_one_vs_rest,
+    LinearRegression: read_least_squares,
     Ridge: read_ridge,
+    RidgeCV: read_ridge_cv,
+    RidgeClassifier: read_ridge_classifier,
+    RidgeClassifierCV: read_ridge_classifier_cv,
+    Lasso: read_lasso,
+    LassoCV: read_lasso_cv,
+    ElasticNet: read_elastic_net,
+    ElasticNetCV: read_elastic_net_cv,
+    PoissonRegressor: read_poisson,
+    GammaRegressor: read_gamma,
+    TweedieRegressor: read_tweedie,
+    HuberRegressor: read_huber,
+    SGDClassifier: read_sgd_classifier,
+    SGDRegressor: read_sgd_regressor,
 }
 
 
 def adapt(estimator: Any, x: Any, y: Any, sample_weight: Any = None) -> Adapted:
-    """The user's fitted estimator, alone or inside pipelines and searches, as a linear head.
+    """The user's fitted estimator, alone or inside pipelines and searches, as a linear head at its optimum.
 
     Raises: UnsupportedModel for models that have no linear head here, by name; InputError for data that it cannot be.
     """

@@ -10,28 +10,34 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from upweight.adapters.base import Adapted, Stationarity
-from upweight.adapters.inputs import (
-    as_matrix,
-    count_rows,
-    explain_transform_error,
-    read_ids,
-    read_weights,
-    refuse_wrong_columns,
-)
+from upweight.adapters.base import Adapted
+from upweight.adapters.inputs import count_rows, read_ids, read_weights
+from upweight.adapters.labels import class_codes
 from upweight.adapters.reading import Reading, Task
+from upweight.adapters.refusals import refuse, refuse_positive
+from upweight.adapters.remarks import class_remarks, column_remarks, support_remark
+from upweight.adapters.sparse_features import SparseFeatures
+from upweight.adapters.stationarity import judge, polish, yardstick
+from upweight.adapters.transformed import column_names, read_matrix
 from upweight.adapters.wrappers import Unwrapped, refuse_unfitted, replaced, unwrap
-from upweight.errors import InputError, UnsupportedModel
+from upweight.errors import InputError, UnsupportedModel, listed
 from upweight.features import DenseFeatures, Features
 from upweight.linear_head import LinearHead
 from upweight.params import Params
+from upweight.shapes import Array
 
 __all__ = ["assemble"]
 
-Reader = Callable[[Task], Reading]
+DIVIDES = {
+    "sum": "a refit keeps the penalty fixed against the sum of the losses of the rows that are left",
+    "mean": "a refit divides the loss by the total weight of the rows that are left",
+    "rows": "a refit divides the loss by the number of rows that are left",
+}
 
 
-def assemble(readers: Mapping[type, Reader], estimator: Any, x: Any, y: Any, sample_weight: Any) -> Adapted:
+def assemble(
+    readers: Mapping[type, Callable[[Task], Reading]], estimator: Any, x: Any, y: Any, sample_weight: Any
+) -> Adapted:
     """The fitted model as a linear head, with the way back.
 
     Raises: UnsupportedModel; InputError.
@@ -39,55 +45,52 @@ def assemble(readers: Mapping[type, Reader], estimator: Any, x: Any, y: Any, sam
     wrapped = unwrap(estimator)
     reader = readers.get(type(wrapped.final))
     if reader is None:
-        raise UnsupportedModel(
-            f"{type(wrapped.final).__name__} is not supported. Use a linear model; docs/models.md lists them."
-        )
+        raise refuse(wrapped.final)
     refuse_unfitted(wrapped.final)
+    refuse_positive(wrapped.final)
     n = count_rows(x)
     if count_rows(y, "y") != n:
         raise InputError(f"X has {n} rows and y has {count_rows(y, 'y')}. Give one target per row.")
     ids = read_ids(x, y, n)
     weights = read_weights(sample_weight, n)
     names = column_names(wrapped, x)
-    matrix = transformed(wrapped, x, x, ids, names, "X")
+    matrix = read_matrix(wrapped, x, x, ids, names, "X")
     labels = np.asarray(y)
-    task = Task(wrapped.final, matrix, labels, weights, target_names(y))
-    reading = reader(task)
-    head = LinearHead(
-        features=features(matrix),
-        loss=reading.loss,
-        targets=reading.targets,
-        weights=reading.weights,
-        params=Params(reading.matrix, reading.free, reading.output_names, (*names(matrix.shape[1]), "intercept")),
-        penalty=reading.penalty,
-        normalization=reading.normalization,
-        linear_penalty=reading.linear_penalty,
-    )
+    reading = reader(Task(wrapped.final, matrix, labels, weights, _target_names(y)))
+    codes = _training_codes(reading, labels)
+    head = _head(reading, matrix, names(matrix.shape[1]))
+    _refuse_interpolation(head, type(wrapped.final).__name__)
+    sizes = yardstick(head, matrix, reading.spread)
+    at_user = head
+    head, stationarity = polish(head, judge(head, reading.promise, sizes), sizes, reading.l1)
+    remarks = [*column_remarks(matrix, x, names(matrix.shape[1])), *class_remarks(codes, reading.classes)]
+    if reading.l1 is not None:
+        remarks.append(support_remark(head, reading.l1))
 
     def read_query(query: Any) -> Features:
-        count = count_rows(query, "X_query")
-        return features(transformed(wrapped, query, x, read_ids(query, None, count), names, "X_query"))
+        query_ids = read_ids(query, None, count_rows(query, "X_query"), unique=False)
+        return _features(read_matrix(wrapped, query, x, query_ids, names, "X_query"))
 
     def rebuild(moved: LinearHead) -> Any:
         final = copy.deepcopy(wrapped.final)
-        reading.write(final, moved.params.matrix)
+        if moved is not at_user:
+            reading.write(final, moved.params.matrix)
         return replaced(copy.deepcopy(estimator), final)
 
     def cold_refit(removed: Sequence[int]) -> Any:
         kept = np.setdiff1d(np.arange(n), np.asarray(removed, dtype=np.int64))
-        given = reading.weights if reading.fit_weights is None else reading.fit_weights
-        final = reading.plain().fit(matrix[kept], labels[kept], sample_weight=given[kept])
-        if reading.classes and len(final.classes_) != len(reading.classes):
-            raise InputError("these rows hold every member of a class: without them the model loses it.")
+        _refuse_lost_class(codes, kept, reading.classes)
+        final = reading.refit(kept)
+        if hasattr(wrapped.final, "feature_names_in_"):
+            final.feature_names_in_ = wrapped.final.feature_names_in_
         return replaced(copy.deepcopy(estimator), final)
 
-    gradient = float(np.max(np.abs(head.gradient), initial=0.0))
     return Adapted(
         head=head,
-        kind=reading.kind,
+        kind="classification" if reading.classes else "regression",
         classes=reading.classes,
         targets=() if reading.classes else reading.output_names,
-        unit=target_unit(y),
+        unit=_target_unit(y),
         row_ids=ids,
         labels=labels,
         rows=x,
@@ -95,56 +98,79 @@ def assemble(readers: Mapping[type, Reader], estimator: Any, x: Any, y: Any, sam
         read_target=reading.encode,
         rebuild=rebuild,
         cold_refit=cold_refit,
-        stationarity=Stationarity(gradient, reading.stopping.tol or 0.0, None),
+        stationarity=stationarity,
         model_name=type(wrapped.final).__name__,
         has_probability=reading.has_probability,
-        convention=convention(reading, wrapped),
-        notes=reading.notes,
+        convention=_convention(reading, wrapped),
+        notes=tuple(remarks),
+        fitted=at_user.params.vector,
     )
 
 
-def features(matrix: Any) -> Features:
-    """Rows for a head: a dense array is read block by block, never copied whole."""
-    return DenseFeatures(matrix.toarray() if sp.issparse(matrix) else matrix, np.float64)
+def _head(reading: Reading, matrix: Any, names: Sequence[str]) -> LinearHead:
+    free, pull = reading.free, None
+    if reading.l1 is not None:
+        free = free & ((reading.matrix != 0) | (reading.l1 == 0))
+        pull = reading.l1 * np.sign(reading.matrix)
+    return LinearHead(
+        features=_features(matrix),
+        loss=reading.loss,
+        targets=reading.targets,
+        weights=reading.weights,
+        params=Params(reading.matrix, free, reading.output_names, (*names, "intercept")),
+        penalty=reading.penalty,
+        normalization=reading.normalization,
+        linear_penalty=pull,
+    )
 
 
-def transformed(
-    wrapped: Unwrapped, x: Any, known: Any, ids: Sequence[Any], names: Callable[[int], Sequence[str]], where: str
-) -> Any:
-    """X through the frozen stages, finite, with the columns that the final estimator was fitted on.
+def _features(matrix: Any) -> Features:
+    """Rows for a head, read block by block: never copied whole, never densified."""
+    return SparseFeatures(sp.csr_array(matrix)) if sp.issparse(matrix) else DenseFeatures(matrix, np.float64)
 
-    Raises: InputError.
+
+def _training_codes(reading: Reading, labels: Array) -> Array:
+    """Class index of each training row, [n]; empty for a regression.
+
+    Raises: InputError for fewer than two classes and for more classes than rows.
     """
-    first = wrapped.stages[0] if wrapped.stages else wrapped.final
-    refuse_wrong_columns(first, x, where)
-    for stage in wrapped.stages:
-        try:
-            x = stage.transform(x)
-        except Exception as error:
-            raise explain_transform_error(error, x, known, where) from error
-    matrix = as_matrix(x, ids, names, where)
-    wanted = getattr(wrapped.final, "n_features_in_", matrix.shape[1])
-    if matrix.shape[1] != wanted:
-        raise InputError(f"{where} has {matrix.shape[1]} columns; the model was fitted on {wanted}.")
-    return matrix
+    if not reading.classes:
+        return np.zeros(0, dtype=np.int64)
+    codes = class_codes(labels, reading.classes)
+    held = np.unique(codes)
+    if len(held) < 2:
+        raise InputError(
+            f"y holds one class ({reading.classes[held[0]]!r}) in all {len(codes)} rows: nothing tells classes apart. "
+            "Give the rows that the model was fitted on."
+        )
+    if len(reading.classes) > len(codes):
+        raise InputError(f"the model has {len(reading.classes)} classes and y has {len(codes)} rows. Give all of them.")
+    return codes
 
 
-def column_names(wrapped: Unwrapped, x: Any) -> Callable[[int], tuple[str, ...]]:
-    """d -> names of the columns that the final estimator reads."""
-    names: Any = getattr(wrapped.final, "feature_names_in_", None)
-    if names is None and not wrapped.stages:
-        names = getattr(x, "columns", None)
-    for stage in wrapped.stages:
-        try:
-            names = stage.get_feature_names_out(names)
-        except Exception:  # a transformer that has no names: those of the columns' positions serve
-            names = None
-    fixed = None if names is None else tuple(str(name) for name in names)
-    return lambda d: fixed if fixed is not None and len(fixed) == d else tuple(f"x{j}" for j in range(d))
+def _refuse_lost_class(codes: Array, kept: Array, classes: tuple[Any, ...]) -> None:
+    if not len(kept):
+        raise InputError("no rows would be left to fit on. Remove fewer.")
+    if classes:
+        lost = [classes[k] for k in np.setdiff1d(np.unique(codes), np.unique(codes[kept]))]
+        if lost:
+            raise InputError(
+                f"without these rows no row of class {listed(lost)} is left, so the model would lose it. Remove fewer."
+            )
 
 
-def target_names(y: Any) -> tuple[str, ...]:
-    """Column names of y where it has them, else ("y",)."""
+def _refuse_interpolation(head: LinearHead, name: str) -> None:
+    """Raises: UnsupportedModel where an output has as many unpenalised parameters as there are rows."""
+    loose = np.asarray(head.params.free) & (head.penalty == 0)
+    most, rows = int(np.max(np.sum(loose, axis=1))), int(np.sum(head.weights > 0))
+    if most > 1 and most >= rows:
+        raise UnsupportedModel(
+            f"{name} has {most} parameters without a penalty for {rows} rows: it passes through every row, so no "
+            "removal has an answer. Give it a penalty (Ridge, or a finite C), or fewer columns."
+        )
+
+
+def _target_names(y: Any) -> tuple[str, ...]:
     columns = getattr(y, "columns", None)
     if columns is not None:
         return tuple(str(name) for name in columns)
@@ -152,22 +178,16 @@ def target_names(y: Any) -> tuple[str, ...]:
     return (str(name) if name is not None else "y",)
 
 
-def target_unit(y: Any) -> str:
-    """What a regression's numbers are called."""
-    name = getattr(y, "name", None)
-    return str(name) if name is not None else "target units"
+def _target_unit(y: Any) -> str:
+    names = _target_names(y)
+    return names[0] if len(names) == 1 and names[0] != "y" else "target units"
 
 
-def convention(reading: Reading, wrapped: Unwrapped) -> str:
-    """One sentence: what a refit divides by and what stays frozen."""
-    divides = {
-        "sum": "A refit keeps the penalty fixed against the sum of the losses of the rows that are left",
-        "mean": "A refit divides the loss by the total weight of the rows that are left",
-        "rows": "A refit divides the loss by the number of rows that are left",
-    }[reading.normalization]
+def _convention(reading: Reading, wrapped: Unwrapped) -> str:
     kept = list(reading.frozen)
     if wrapped.transformers:
         kept.insert(0, f"preprocessing ({', '.join(wrapped.transformers)})")
     if wrapped.searched:
         kept.append("the settings that the search chose")
-    return divides + (f"; frozen: {', '.join(kept)}." if kept else ".")
+    sentence = DIVIDES[reading.normalization]
+    return sentence + (f"; frozen: {', '.join(kept)}" if kept else "")

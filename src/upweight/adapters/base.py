@@ -54,3 +54,4 @@ class Adapted:
     has_probability: bool  # whether predict gives probabilities
     convention: str  # one sentence: what the refit divides by, what stays frozen (preprocessing, C, class weights)
     notes: tuple[str, ...] = field(default=())  # * sentences: constant column, class with one member, slack of L1 …
+    fitted: Array | None = None  # θ [p] as the user's own solver left it, where `head` was polished

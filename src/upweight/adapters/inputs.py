@@ -21,7 +21,6 @@ __all__ = [
     "read_ids",
     "read_weights",
     "refuse_wrong_columns",
-    "take_rows",
 ]
 
 
@@ -32,23 +31,14 @@ def count_rows(x: Any, where: str = "X") -> int:
     """
     if isinstance(x, (str, bytes)) or (not hasattr(x, "__len__") and not hasattr(x, "shape")):
         raise InputError(f"{where} is {x!r:.60}; give a table, an array or a list with one entry per row.")
-    shape = getattr(x, "shape", None)
+    shape: tuple[int, ...] | None = getattr(x, "shape", None)
     rows = int(shape[0]) if shape else len(x)
     if rows == 0:
         raise InputError(f"{where} has no rows.")
     return rows
 
 
-def take_rows(x: Any, rows: Sequence[int] | Array) -> Any:
-    """These rows of whatever the user gave, in its own kind."""
-    if hasattr(x, "iloc"):
-        return x.iloc[np.asarray(rows)]
-    if hasattr(x, "shape"):
-        return x[np.asarray(rows)]
-    return [x[int(row)] for row in rows]
-
-
-def read_ids(x: Any, y: Any, n: int) -> tuple[Any, ...]:
+def read_ids(x: Any, y: Any, n: int, unique: bool = True) -> tuple[Any, ...]:
     """The index of X, else of y, else 0..n-1.
 
     Raises: InputError that lists ids which stand for more than one row.
@@ -56,7 +46,7 @@ def read_ids(x: Any, y: Any, n: int) -> tuple[Any, ...]:
     for holder in (x, y):
         index = getattr(holder, "index", None)
         if isinstance(index, pd.Index):
-            if not index.is_unique:
+            if unique and not index.is_unique:
                 twice = index[index.duplicated()].unique().tolist()
                 raise InputError(
                     f"{len(twice)} row ids stand for more than one row ({listed(twice)}). "
@@ -109,7 +99,7 @@ def refuse_wrong_columns(fitted: Any, x: Any, where: str) -> None:
             )
         return
     wanted_count = getattr(fitted, "n_features_in_", None)
-    shape = getattr(x, "shape", ())
+    shape: tuple[int, ...] = getattr(x, "shape", ())
     if wanted_count is not None and len(shape) == 2 and shape[1] != wanted_count:
         raise InputError(f"{where} has {shape[1]} columns; the model was fitted on {wanted_count}.")
 

@@ -12,7 +12,7 @@ import pandas as pd
 from upweight.errors import InputError, UnsupportedModel, listed
 from upweight.shapes import Array, Float
 
-__all__ = ["balanced_weights", "class_codes", "class_encoder", "number_encoder"]
+__all__ = ["class_codes", "class_encoder", "class_factors", "count_steps", "number_encoder", "refuse_missing"]
 
 
 def class_codes(y: Any, classes: Sequence[Any], where: str = "y") -> Array:
@@ -66,7 +66,7 @@ def number_encoder(outputs: int, flat: bool) -> Callable[[Any], Array]:
 
 def refuse_missing(values: Array, where: str) -> None:
     """Raises: InputError that names the positions of NaN, None and infinity."""
-    missing = pd.isna(values)
+    missing = np.asarray(pd.isna(values), dtype=bool)
     if values.dtype.kind == "f":
         missing = missing | np.isinf(values)
     rows = np.flatnonzero(missing.reshape(len(values), -1).any(axis=1))
@@ -77,7 +77,7 @@ def refuse_missing(values: Array, where: str) -> None:
         )
 
 
-def balanced_weights(
+def class_factors(
     class_weight: Any, classes: Sequence[Any], codes: Array, counted: Float[Array, " n"]
 ) -> Float[Array, " c"]:
     """One factor per class: of a dict, or "balanced" against the `counted` weight of each class.
@@ -97,3 +97,10 @@ def balanced_weights(
 
 def _plain(label: Any) -> Any:
     return label.item() if isinstance(label, np.generic) else label
+
+
+def count_steps(estimator: Any) -> int | None:
+    """The most iterations that any of the estimator's fits took; None where it does not say."""
+    steps = np.ravel(np.asarray(getattr(estimator, "n_iter_", None), dtype=object))
+    known = [int(step) for step in steps if step is not None]
+    return max(known) if known else None

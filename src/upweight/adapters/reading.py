@@ -1,6 +1,6 @@
 """What a reader is given and what it finds: one estimator's objective, parameters and promise, without its wrappers.
 
-Stands on linear_head's parts; the readers (logistic, ridge …) return it, `assemble` turns it into `Adapted`.
+Stands on the output losses; the readers (logistic, ridge …) return it, `assemble` turns it into `Adapted`.
 """
 
 from collections.abc import Callable
@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
+from sklearn.base import clone
 
+from upweight.adapters.promise import Promise
 from upweight.output_loss import OutputLoss
 from upweight.shapes import Array, Bool, Float
 
-__all__ = ["Reading", "Stopping", "Task", "layout"]
+__all__ = ["Reading", "Task", "layout", "refitting", "regression_names", "write_linear"]
 
 
 @dataclass(frozen=True)
@@ -42,22 +45,6 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Stopping:
-    """What the solver promises about the gradient where it stops.
-
-    `scale` turns ∇F into the solver's own gradient; `tol` is the largest entry of that gradient which a fit that
-    stopped by its own rule can leave, or None where the solver makes no such promise; `steps` and `limit` are its
-    iterations and max_iter, None for a direct solver.
-    """
-
-    solver: str
-    scale: float
-    tol: float | None
-    steps: int | None = None
-    limit: int | None = None
-
-
-@dataclass(frozen=True)
 class Reading:
     """F's parts for one estimator; the fields of LinearHead by the same names."""
 
@@ -68,24 +55,49 @@ class Reading:
     free: Bool[Array, "c D"]
     penalty: Float[Array, "c D"]
     normalization: str
-    kind: str
-    classes: tuple[Any, ...]
+    classes: tuple[Any, ...]  # () for a regression
     output_names: tuple[str, ...]
     encode: Callable[[Any], Array]  # the user's y -> targets; InputError on what it cannot be
     write: Callable[[Any, Float[Array, "c D"]], None]  # puts a matrix into a copy of the estimator
-    plain: Callable[[], Any]  # an unfitted estimator with the chosen settings and no class weights, for cold refits
-    stopping: Stopping
-    has_probability: bool
-    linear_penalty: Float[Array, "c D"] | None = None
-    fit_weights: Float[Array, " n"] | None = None  # sample_weight of a cold refit where it is not `weights`
-    frozen: tuple[str, ...] = ()  # what a refit keeps: "the choice of C", "class weights"
-    notes: tuple[str, ...] = ()
+    refit: Callable[[Array], Any]  # positions that stay -> the final estimator fitted on them, settings frozen
+    promise: Promise
+    spread: Float[Array, " c"]  # how large ∂ℓ/∂z is before anything is fitted
+    has_probability: bool = False
+    l1: Float[Array, "c D"] | None = None  # weight of |θ|: its support is free, its signs are fixed
+    frozen: tuple[str, ...] = ()  # what a refit keeps: "C", "class weights"
 
 
 def layout(coef: Any, intercept: Any, fit_intercept: bool, c: int) -> tuple[Float[Array, "c D"], Bool[Array, "c D"]]:
     """The matrix [c, D] in float64 and its free entries, from coef_ and intercept_ of any of sklearn's shapes."""
-    coef = np.asarray(coef.toarray() if hasattr(coef, "toarray") else coef, dtype=np.float64).reshape(c, -1)
+    coef = np.asarray(coef.toarray() if sp.issparse(coef) else coef, dtype=np.float64).reshape(c, -1)
     last = np.broadcast_to(np.asarray(intercept, dtype=np.float64).reshape(-1), (c,))
     free = np.ones((c, coef.shape[1] + 1), dtype=bool)
     free[:, -1] = fit_intercept
     return np.concatenate([coef, last[:, None]], axis=1), free
+
+
+def write_linear(estimator: Any, matrix: Float[Array, "c D"]) -> None:
+    """Puts coef_ and intercept_ into a copy of an estimator, in the shapes and the sparsity that it had."""
+    coef = np.array(matrix[:, :-1])
+    sparse = sp.issparse(estimator.coef_)
+    estimator.coef_ = type(estimator.coef_)(coef) if sparse else coef.reshape(np.shape(estimator.coef_))
+    shape = np.shape(estimator.intercept_)
+    if shape:
+        estimator.intercept_ = np.broadcast_to(matrix[:, -1], shape).copy()
+    else:
+        estimator.intercept_ = float(matrix[0, -1])
+
+
+def refitting(task: Task, unfitted: Any, **settings: Any) -> Callable[[Array], Any]:
+    """Positions -> `unfitted` with these settings, fitted on these rows with the user's own weights."""
+
+    def refit(kept: Array) -> Any:
+        model = clone(unfitted).set_params(**settings)
+        return model.fit(task.x[kept], task.y[kept], sample_weight=task.sample_weight[kept])
+
+    return refit
+
+
+def regression_names(task: Task, c: int) -> tuple[str, ...]:
+    """The targets' names, or y0, y1 … where y has none."""
+    return task.target_names if len(task.target_names) == c else tuple(f"y{k}" for k in range(c))
