@@ -21,6 +21,7 @@ __all__ = [
     "read_ids",
     "read_weights",
     "refuse_wrong_columns",
+    "take_rows",
 ]
 
 
@@ -36,6 +37,15 @@ def count_rows(x: Any, where: str = "X") -> int:
     if rows == 0:
         raise InputError(f"{where} has no rows.")
     return rows
+
+
+def take_rows(x: Any, rows: Sequence[int] | Array) -> Any:
+    """These rows of whatever the user gave, in its own kind."""
+    if hasattr(x, "iloc"):
+        return x.iloc[np.asarray(rows)]
+    if hasattr(x, "shape"):
+        return x[np.asarray(rows)]
+    return [x[int(row)] for row in rows]
 
 
 def read_ids(x: Any, y: Any, n: int, unique: bool = True) -> tuple[Any, ...]:
