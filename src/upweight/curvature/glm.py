@@ -49,7 +49,7 @@ class HeadCurvature:
     @cached_property
     def diagonal(self) -> Float[Array, " p"]:
         """f Λ + δ."""
-        collected = self.head.params.collect(self.head.penalty[None])[0]
+        collected = self.head.params.collect(self.head.penalty[None, ...])[0, ...]
         return self.penalty_factor * collected + self.damping
 
     def damped(self, damping: float) -> "HeadCurvature":
@@ -114,7 +114,7 @@ class HeadCurvature:
         if self.has_null:
             share = xp.linalg.diagonal(self._null_projector(found.dtype))[:, None]
             found = found + self.mean_curvature * xp.where(self.null_columns[None, :], share, 0.0)
-        return head.params.collect(found[None])[0] + self.diagonal
+        return head.params.collect(found[None, ...])[0, ...] + self.diagonal
 
     def _fill(self, full: Float[Array, "c D c D"]) -> None:
         """One weighted Gram matrix a pair of outputs, by the features' own product (sparse rows stay sparse)."""
@@ -226,7 +226,7 @@ class HeadCurvature:
     def kernels(self) -> tuple[Float[Array, "n n"], ...]:
         """X D_a⁺ Xᵀ for each output a; one matrix, repeated, where all outputs are penalised alike."""
         xp = namespace(self.head.weights)
-        spread = self.head.params.expand(self.diagonal[None])[0, :, :]
+        spread = self.head.params.expand(self.diagonal[None, :])[0, :, :]
         inverse = xp.where(spread > 0, 1.0 / xp.where(spread > 0, spread, 1.0), 0.0)
         out: list[Array] = []
         for a in range(self.head.c):
@@ -267,11 +267,15 @@ class HeadCurvature:
         """γ: trace(H) / p, the scale at which a null direction is pinned."""
         if not self.has_null:
             return 0.0
-        head, xp = self.head, namespace(self.head.weights)
-        squares = head.features.squares(xp.ones(head.features.columns, dtype=self.diagonal.dtype))
-        every = slice(0, head.n)
-        traces = xp.sum(xp.stack([self.outputs.entry(a, a, every) for a in range(head.c)]), axis=0)
-        return float((head.scale * xp.sum(traces * squares) + xp.sum(self.diagonal)) / self.size)
+        head, xp, every = self.head, namespace(self.head.weights), slice(0, self.head.n)
+        free = xp.astype(xp.asarray(head.params.free), self.diagonal.dtype)
+        alike = bool(xp.all(free == free[:1, :]))
+        total = 0.0
+        for a in range(head.c):
+            if a == 0 or not alike:
+                squares = head.features.squares(free[a, :])
+            total += float(xp.sum(self.outputs.entry(a, a, every) * squares))
+        return (head.scale * total + float(xp.sum(self.diagonal))) / self.size
 
     def _null_projector(self, dtype: Array) -> Float[Array, "c c"]:
         xp = namespace(self.head.weights)

@@ -82,12 +82,12 @@ def choose(problem: Sizes | LinearHead, memory: float | None = None, queries: in
     name = min(direct, key=lambda candidate: costs[candidate][0], default="cg")
     if costs[name][0] > max(CHEAP, 2.0 * costs["cg"][0]):
         name = "cg"
-    solver: Solver = {
+    made: dict[str, Solver] = {
         "cholesky": Cholesky(),
         "woodbury": Woodbury(),
         "cg": CG(preconditioner=LowRank(rank=rank)),
-    }[name]
-    return Choice(name, solver, _reason(name, sizes, costs, room), *costs[name])
+    }
+    return Choice(name, made[name], _reason(name, sizes, costs, room), *costs[name])
 
 
 def solve_by_name(name: str) -> Solver:

@@ -115,7 +115,7 @@ def _make(settings: LowRank, curvature: HeadCurvature) -> _Made:
     head, c = curvature.head, curvature.head.c
     xp, dtype = namespace(head.weights), curvature.diagonal.dtype
     free = xp.astype(xp.asarray(head.params.free), dtype)
-    d = head.params.expand(curvature.diagonal[None])[0, :, :]
+    d = head.params.expand(curvature.diagonal[None, :])[0, :, :]
     count = xp.sum(free, axis=0)
     mean = xp.sum(d, axis=0) / xp.where(count > 0, count, xp.ones_like(count))
     weight = _row_weights(curvature)

@@ -187,9 +187,7 @@ PROBLEMS: tuple[Problem, ...] = (
     Problem("binary logistic", _binary),
     Problem("softmax", _softmax),  # one null direction: the same shift of all intercepts
     Problem("softmax unpenalised", lambda r: _softmax(r, n=90, penalty=0.0)),  # d + 1 of them
-    Problem(
-        "softmax, sum over the weights", lambda r: _softmax(r, weights=r.uniform(0.5, 2, 60), normalization="mean")
-    ),
+    Problem("softmax, mean form", lambda r: _softmax(r, weights=r.uniform(0.5, 2, 60), normalization="mean")),
     Problem("softmax, two classes", lambda r: _softmax(r, c=2)),
     Problem("ridge", _ridge),
     Problem("ridge, two targets", lambda r: _ridge(r, targets=2)),

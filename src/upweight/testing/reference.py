@@ -5,7 +5,7 @@ Everybody's tests stand on it. Source: METHODS.md 1, 2.1, 13.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from upweight.linear_head import LinearHead
 
 __all__ = ["Plain", "first_order", "inverse", "leverage_corrected", "leverages", "measured_change", "refit"]
 
-Matrix = NDArray[np.float64]
+Matrix: TypeAlias = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -92,14 +92,14 @@ class Plain:
 
     def gradient(self, factor: float = 1.0) -> Matrix:
         """∇F [p]."""
-        total = factor * self.penalty_gradient()
+        total: Matrix = factor * self.penalty_gradient()
         for i, w in enumerate(self.weights):
             total = total + w * self.row_gradient(i) / self.total
         return total
 
     def hessian(self, factor: float = 1.0) -> Matrix:
         """H [p, p] without damping and without a pinned gauge."""
-        total = factor * np.diag(self.penalty.reshape(-1)[self.where])
+        total: Matrix = factor * np.diag(self.penalty.reshape(-1)[self.where])
         for i, w in enumerate(self.weights):
             jacobian = self.row_jacobian(i)
             total = total + w * jacobian.T @ self.row(i)[2] @ jacobian / self.total
