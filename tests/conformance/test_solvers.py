@@ -26,6 +26,7 @@ PRECONDITIONERS = [
     LowRank(rank=3, bulk="float32"),
 ]
 ROUNDING = 1e-13
+NAMESPACED = ["softmax", "masked by L1", "ridge, two targets", "wide, softmax", "collinear without penalty"]
 
 every_problem = pytest.mark.parametrize("case", PROBLEMS, ids=lambda p: p.name)
 every_solver = pytest.mark.parametrize("name", SOLVERS)

@@ -75,7 +75,7 @@ def test_solver_by_name() -> None:
 
 def test_unknown_solver_is_refused_with_the_names() -> None:
     """The error lists them all."""
-    with pytest.raises(InputError, match="solver='qr' does not exist.*'cholesky', 'woodbury', 'cg', 'lissa'"):
+    with pytest.raises(InputError, match=r"solver='qr' does not exist.*'cholesky', 'woodbury', 'cg', 'lissa'"):
         solve_by_name("qr")
 
 

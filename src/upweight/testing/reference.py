@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from upweight.arrays import to_numpy
+from upweight.arrays import namespace, to_numpy
 from upweight.linear_head import LinearHead
 
 __all__ = ["Plain", "first_order", "inverse", "leverage_corrected", "leverages", "measured_change", "refit"]
@@ -36,7 +36,7 @@ class Plain:
     @staticmethod
     def of(head: LinearHead) -> "Plain":
         """The same numbers on the host."""
-        x = _host(head.features.take(_every(head)))
+        x = _host(head.features.take(namespace(head.weights).arange(head.n)))
         weights = _host(head.weights)
         penalty = _host(head.penalty)
         pull = np.zeros_like(penalty) if head.linear_penalty is None else _host(head.linear_penalty)
@@ -128,10 +128,11 @@ class Plain:
 def inverse(h: Matrix, gauge: Matrix, singular: bool = False) -> Matrix:
     """H⁻¹ on the complement of the gauge, 0 on it; the pseudo-inverse where columns are collinear as well."""
     if singular:
-        return np.linalg.pinv(h, rcond=1e-10, hermitian=True)
+        inverted: Matrix = np.linalg.pinv(h, rcond=1e-10, hermitian=True)
+        return inverted
     scale = np.trace(h) / len(h)
-    pinned = np.linalg.inv(h + scale * gauge.T @ gauge)
-    return pinned - gauge.T @ gauge / scale
+    inverted = np.linalg.inv(h + scale * gauge.T @ gauge) - gauge.T @ gauge / scale
+    return inverted
 
 
 def first_order(head: LinearHead, measurement: Matrix) -> Matrix:
@@ -185,12 +186,13 @@ def refit(head: LinearHead, rows: list[int], steps: int = 200, goal: float = 1e-
 def measured_change(head: LinearHead, rows: list[int], measurement: Matrix) -> Matrix:
     """∇mᵀ (θ without these rows − θ) [q], a linear measurement's real change."""
     change = (refit(head, rows) - refit(head, [])).reshape(-1)
-    return measurement @ change[Plain.of(head).where]
+    moved: Matrix = measurement @ change[Plain.of(head).where]
+    return moved
 
 
 def _pulls(plain: Plain, i: int) -> Matrix:
-    gradient = plain.weights[i] * plain.row_gradient(i) + plain.share(i) * plain.penalty_gradient()
-    return gradient / plain.total
+    pull: Matrix = plain.weights[i] * plain.row_gradient(i) + plain.share(i) * plain.penalty_gradient()
+    return pull / plain.total
 
 
 def _row_loss(loss: Any, z: Matrix, y: Any) -> tuple[float, Matrix, Matrix]:
@@ -211,9 +213,3 @@ def _row_loss(loss: Any, z: Matrix, y: Any) -> tuple[float, Matrix, Matrix]:
 
 def _host(a: Any) -> Matrix:
     return np.asarray(to_numpy(a), dtype=np.float64)
-
-
-def _every(head: LinearHead) -> Any:
-    from upweight.arrays import namespace
-
-    return namespace(head.weights).arange(head.n)
