@@ -260,8 +260,8 @@ def sgd(model: Any, data: Data) -> float:
 WORDS = ("ape", "bee", "cat", "dog")
 TIGHT: dict[str, Any] = {"tol": 1e-12, "max_iter": 20_000}
 EXACT: dict[str, Any] = {"solver": "newton-cholesky", "tol": 1e-14}
-SGD: dict[str, Any] = {"tol": None, "max_iter": 400, "random_state": 0, "average": 50, "alpha": 0.01}
-SGD |= {"learning_rate": "invscaling", "eta0": 0.02}
+SGD: dict[str, Any] = {"tol": None, "max_iter": 4000, "random_state": 0, "average": 1000, "alpha": 0.01}
+SGD |= {"learning_rate": "invscaling", "eta0": 0.05}
 SUM, MEAN, ROWS = "sum", "mean", "rows"
 
 
@@ -358,7 +358,13 @@ ESTIMATORS: tuple[Case, ...] = (
         _case(
             f"logistic CV {c}",
             lambda: LogisticRegressionCV(
-                Cs=[0.1, 1.0], cv=3, class_weight="balanced", use_legacy_attributes=False, l1_ratios=(0.0,), **TIGHT
+                Cs=[0.1, 1.0],
+                cv=3,
+                scoring="neg_log_loss",
+                class_weight="balanced",
+                use_legacy_attributes=False,
+                l1_ratios=(0.0,),
+                **TIGHT,
             ),
             classes(c, weighted=True),
             lambda model, data: logistic(model.C_)(model, data),
