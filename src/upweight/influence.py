@@ -19,9 +19,10 @@ from upweight.errors import InputError, listed
 from upweight.questions import Question
 from upweight.removal.certificate import Certificate, certify
 from upweight.scores import Scores
-from upweight.solvers import SOLVERS, Cholesky, Solver
+from upweight.solvers import Solver
+from upweight.solvers.auto import choose, solve_by_name
 from upweight.validation.check import Check
-from upweight.validation.grade import Signals, grade
+from upweight.validation.grade import grade
 
 __all__ = ["Influence", "Refit", "SmallestFlip"]
 
@@ -57,8 +58,12 @@ class Influence:
         if not (np.isfinite(damping) and damping >= 0):
             raise InputError(f"damping is {damping!r}. Give a number >= 0; 0 uses the model's own curvature.")
         self.adapted = adapted
-        self._solver = SOLVERS[solver]() if solver in SOLVERS else Cholesky()
-        self.solver_reason = "by name"
+        if solver == "auto":
+            choice = choose(adapted.head)
+            self._solver, self.solver_reason = choice.solver, f"chosen because {choice.reason}"
+        else:
+            self._solver = solve_by_name(solver) if isinstance(solver, str) else solver
+            self.solver_reason = "as asked"
         self.attribution = Attribution(adapted.head, self._solver, damping)
 
     @classmethod
@@ -154,7 +159,7 @@ class Influence:
         Raises: as `scores`.
         """
         question = questions.ask(self.adapted, self.attribution, X_query, y_query, measurement)
-        return questions.check(question, self._signals, rows, seed)
+        return questions.check(question, rows, seed)
 
     def positions(self, rows: Sequence[Hashable]) -> list[int]:
         """Where these row ids are.
@@ -191,7 +196,6 @@ class Influence:
 
     def _scores(self, question: Question, answer: questions.Answer, how: str) -> Scores:
         adapted = self.adapted
-        shown = np.argsort(-np.abs(answer.values).sum(axis=0), kind="stable")[:10].tolist()
         return Scores(
             values=answer.values,
             base=answer.base,
@@ -202,11 +206,8 @@ class Influence:
             labels=np.asarray(adapted.labels),
             meaning=question.meaning,
             how=how,
-            grade=grade(self._signals(shown, answer)),
+            grade=grade(questions.signals(question, answer)),
             rows=lambda at: questions.rows_as_they_are(adapted.rows, at),
             refitter=question.refits,
             notes=adapted.notes,
         )
-
-    def _signals(self, shown: Sequence[int], answer: questions.Answer) -> Signals:
-        return questions.signals(self.adapted, self.attribution, shown, answer)

@@ -1,6 +1,8 @@
-"""How far an answer can be trusted: its signals, and the check against real refits that ends in a grade."""
+"""How far an answer can be trusted: its signals, and the check against real refits that ends in a grade.
 
-from collections.abc import Callable, Sequence
+Stands on the questions, attribution and validation; influence asks. Source: DESIGN.md 7, METHODS.md 10 and 11.6.
+"""
+
 from dataclasses import replace
 from typing import Any
 
@@ -12,124 +14,155 @@ from upweight.arrays import to_numpy
 from upweight.attribution import Attribution
 from upweight.errors import InputError
 from upweight.questions.base import Answer, Question
-from upweight.questions.on_queries import OnQueries
-from upweight.questions.on_set import as_predicted
+from upweight.questions.own_solver import compare_with_own_solver, optimum
 from upweight.randomness import generator
-from upweight.removal.effects import query_outputs
+from upweight.shapes import Vector
 from upweight.solvers import Status
-from upweight.validation.check import Check, Noise, agreement, size_rank, stratified, stratified_groups
-from upweight.validation.grade import Signals, grade
+from upweight.validation.check import Check, Group, Noise, agreement, size_rank
+from upweight.validation.grade import HIGH_LEVERAGE, Signals, grade
+from upweight.validation.metrics import compare_with_refits, row_errors
+from upweight.validation.sampling import shown, stratified, stratified_groups
 
 __all__ = ["check", "signals"]
 
-SignalsOf = Callable[[Sequence[int], Answer], Signals]
-SEPARATED = 0.02  # nats: a mean training loss below it with every row on its side
+CERTAIN = 0.01  # nats: no training row has a larger loss, so only the penalty keeps θ from growing
+NEARLY_CERTAIN, HELD = 0.1, 0.5  # the same with more loss left, where a row shown has a leverage above HELD
 
 
-def signals(adapted: Adapted, attribution: Attribution, shown: Sequence[int], answer: Answer) -> Signals:
-    """What is known without a refit; `shown`: positions of the rows that a person will read."""
-    fit = adapted.stationarity
+def signals(question: Question, answer: Answer) -> Signals:
+    """What is known without a refit; rows shown: those with the largest scores."""
+    adapted, attribution = question.adapted, question.attribution
+    at = shown(answer.values)
     residual = max((float(np.max(to_numpy(s.residual), initial=0.0)) for s in answer.solutions), default=0.0)
     trouble = [status for s in answer.solutions for status in s.status if status is not Status.CONVERGED]
-    leverage = attribution.leverage
+    leverage = attribution.leverage_of([int(i) for i in at])
     return Signals(
-        mismatch=fit.mismatch,
-        unconverged=None if fit.polished else fit.unconverged,
+        mismatch=adapted.stationarity.mismatch,
+        unconverged=adapted.stationarity.unconverged,
+        drift=_drift(question, answer, at),
         residual=residual,
         tol=attribution.solver.tol,
         solver_trouble=trouble[0].value if trouble else None,
         reciprocal_condition=attribution.prepared.reciprocal_condition,
-        leverage=attribution.leverage_of(shown),
+        leverage=leverage,
         quadratic=attribution.head.loss.concordance == 0.0,
-        alone=int(np.sum(to_numpy(leverage.alone)[list(shown)])),
-        separable=_separable(adapted, attribution),
+        alone=int(np.sum(to_numpy(attribution.leverage.alone)[at])),
+        separable=_separable(adapted, attribution, leverage),
         damping_change=_damping_change(attribution, answer),
         missing=answer.missing,
     )
 
 
-def check(question: Question, signals_of: SignalsOf, rows: int, seed: int) -> Check:
-    """Removes stratified rows and groups for real, compares, grades."""
+def check(question: Question, rows: int, seed: int) -> Check:
+    """Removes stratified rows and groups for real, compares, grades.
+
+    Raises: InputError for rows < 1.
+    """
+    if rows < 1:
+        raise InputError(f"rows is {rows!r}. Give the number of rows to remove and refit for the check, at least 1.")
     adapted, attribution = question.adapted, question.attribution
-    draws = generator(seed, "check")
     answer = question.scores("leverage")
-    at = stratified(answer.values, min(rows, attribution.head.n), draws)
-    refit = question.refits([int(i) for i in at]).T
-    finished = np.isfinite(refit).all(axis=0)
-    at, refit, estimate = at[finished], refit[:, finished], answer.values[:, at[finished]]
-    groups = stratified_groups(answer.values, draws)
-    noise = _noise(question, [int(i) for i in at], refit, draws)
-    comparison, agreed = agreement(estimate, refit, noise, draws, int((~finished).sum()))
-    similarity = question.similarity()
-    shown = np.argsort(-np.abs(answer.values).sum(axis=0), kind="stable")[:10].tolist()
-    found = replace(signals_of(shown, answer), agreement=agreed)
+    best = optimum(adapted, attribution)
+    start = question.now() if best is None else _measured_at(question, best)
+    drawn = stratified(answer.values, rows, generator(seed, "check", "rows"))
+    real = (question.after([[int(i)] for i in drawn]) - start[None]).T
+    finished = np.isfinite(real).all(axis=0)
+    at, refit, estimate = drawn[finished], real[:, finished], answer.values[:, drawn[finished]]
+    floor = None if best is None else np.abs(_as_fitted(question) - start)
+    noise = Noise(floor, *compare_with_own_solver(adapted, attribution, generator(seed, "check", "own solver")))
+    below = np.zeros(len(refit)) if floor is None else floor
+    comparison = compare_with_refits(estimate, refit, below, generator(seed, "check", "bootstrap"))
+    unfinished = int((~finished).sum())
+    off = _shown_off(attribution, answer, at, estimate, refit)
+    agreed = agreement(comparison, refit, noise, unfinished, off)
+    groups = stratified_groups(answer.values, generator(seed, "check", "groups"))
     return Check(
         row_ids=tuple(adapted.row_ids[i] for i in at),
         estimate=estimate,
         refit=refit,
+        base=start,
         comparison=comparison,
-        groups=tuple(_group(question, answer.values, group) for group in groups),
+        groups=tuple(_group(question, answer.values, start, name, group) for name, group in groups),
         noise=noise,
-        baseline=None if similarity is None else size_rank(similarity[:, at], refit),
-        unfinished=int((~finished).sum()),
+        ranking=_ranking(question, estimate, refit, at),
+        unfinished=unfinished,
         measurement=question.name,
         unit=question.unit,
-        grade=grade(found),
+        grade=grade(replace(signals(question, answer), agreement=agreed)),
     )
 
 
-def _group(question: Question, values: NDArray[np.float64], rows: NDArray[np.int64]) -> tuple[int, float, float]:
-    real = question.after([[int(i) for i in rows]])[0] - question.now()
-    return len(rows), float(values[:, rows].sum(axis=1).mean()), float(real.mean())
+def _measured_at(question: Question, vector: Vector) -> NDArray[np.float64]:
+    """[q]: the measurement at other parameters."""
+    there: Any = question  # every kind is a dataclass of its own
+    moved = Attribution(question.attribution.head.at(vector), question.attribution.solver)
+    return np.asarray(replace(there, attribution=moved).now())
 
 
-def _noise(question: Question, at: Sequence[int], refit: NDArray[np.float64], draws: np.random.Generator) -> Noise:
-    """The user's own solver on the same rows, and without a tenth of them, beside our refits of the same."""
-    adapted, attribution, cold_refit = question.adapted, question.attribution, question.adapted.cold_refit
-    if not isinstance(question, OnQueries) or cold_refit is None:
-        return Noise(0.0, None, "not compared: this measurement reads no predictions")
-
-    def ours(sets: Sequence[Sequence[int]]) -> tuple[NDArray[np.float64], bool]:
-        vectors, converged = attribution.refitted(sets)
-        z = attribution.outputs_at(vectors, question.features)
-        shaped = [as_predicted(adapted, attribution, z[j]) for j in range(len(sets))]
-        return np.asarray(shaped), bool(converged.all())
-
-    def own(removed: Sequence[int]) -> NDArray[np.float64]:
-        return predictions_of(adapted, cold_refit(removed), question.x_query)
-
-    head = attribution.head
-    now = as_predicted(adapted, attribution, query_outputs(head, question.features))
-    rows = [int(i) for i in draws.choice(head.n, size=max(1, head.n // 10), replace=False)]
-    moved, converged = ours([rows])
-    size = float(np.linalg.norm(moved[0] - now))
-    if not converged or size == 0:
-        return Noise(0.0, None, "not compared: without a tenth of the rows there is no optimum to compare")
-    try:
-        again, without = own([]), own(rows)
-    except InputError as error:
-        return Noise(0.0, None, f"not compared: {error}")
-    alone, _ = ours([[row] for row in at])
-    typical = float(np.sqrt(np.mean((alone - now[None]) ** 2))) if len(at) else 0.0
-    share = float(np.sqrt(np.mean((again - now) ** 2))) / typical if typical > 0 else 0.0
-    floor = share * float(np.sqrt(np.mean(refit**2))) if refit.size else 0.0
-    return Noise(floor, float(np.linalg.norm(without - moved[0])) / size)
+def _as_fitted(question: Question) -> NDArray[np.float64]:
+    """[q]: the measurement at the parameters that the user's own solver left."""
+    fitted = question.adapted.fitted
+    return question.now() if fitted is None else _measured_at(question, fitted)
 
 
-def predictions_of(adapted: Adapted, model: Any, x: Any) -> NDArray[np.float64]:
-    """An estimator's own predictions, in the form of `as_predicted`."""
-    if adapted.kind == "regression":
-        return np.asarray(model.predict(x), dtype=float)
-    return np.asarray(model.predict_proba(x) if adapted.has_probability else model.decision_function(x), dtype=float)
+def _drift(question: Question, answer: Answer, at: NDArray[np.int64]) -> float | None:
+    """How far the fit was from its optimum, beside the effect of a row shown; None where no optimum is known."""
+    fit = question.adapted.stationarity
+    if not fit.polished:
+        return None if fit.unconverged else 0.0
+    moved = np.abs(question.now() - _as_fitted(question))
+    if answer.base is None:  # each row is measured on itself
+        moved = moved[at]
+    typical = float(np.sqrt(np.mean(answer.values[:, at] ** 2))) if len(at) else 0.0
+    return float(np.sqrt(np.mean(moved**2))) / typical if typical > 0 else 0.0
 
 
-def _separable(adapted: Adapted, attribution: Attribution) -> bool:
-    """Every training row on its side, and hardly any loss left: only the penalty holds θ."""
+def _shown_off(
+    attribution: Attribution,
+    answer: Answer,
+    at: NDArray[np.int64],
+    estimate: NDArray[np.float64],
+    refit: NDArray[np.float64],
+) -> float | None:
+    """The largest error among the rows shown that have high leverage; None where one of them was not refitted."""
+    h = to_numpy(attribution.leverage.h)
+    high = [int(i) for i in shown(answer.values) if h[i] > HIGH_LEVERAGE]
+    if not set(high) <= {int(i) for i in at}:
+        return None
+    return float(np.max(row_errors(estimate, refit)[np.isin(at, high)], initial=0.0))
+
+
+def _group(
+    question: Question, values: NDArray[np.float64], start: NDArray[np.float64], name: str, rows: NDArray[np.int64]
+) -> Group:
+    real = float((question.after([[int(i) for i in rows]])[0] - start).mean())
+    estimate = float(values[:, rows].sum(axis=1).mean())
+    return Group(name, len(rows), estimate, real if np.isfinite(real) else None)
+
+
+def _ranking(
+    question: Question, estimate: NDArray[np.float64], refit: NDArray[np.float64], at: NDArray[np.int64]
+) -> tuple[tuple[str, float], ...]:
+    """The estimates beside two cheap rankings of the same rows: similarity to the query, and the row's own loss."""
+    head, similarity = question.attribution.head, question.similarity()
+    own = to_numpy(head.loss.value(head.outputs, head.targets))[at]
+    sizes = {
+        "these estimates": np.abs(estimate),
+        "similar columns": None if similarity is None else similarity[:, at],
+        "the row's own loss": np.broadcast_to(own, refit.shape),
+    }
+    ranks = {name: None if size is None else size_rank(size, refit) for name, size in sizes.items()}
+    return tuple((name, rank) for name, rank in ranks.items() if rank is not None)
+
+
+def _separable(adapted: Adapted, attribution: Attribution, leverage: float) -> bool:
+    """Every training row fitted with near certainty: θ grows like log(1/λ), scores are quotients of tiny numbers."""
     head = attribution.head
     if adapted.kind != "classification" or not head.loss.smooth:
         return False
     losses = to_numpy(head.loss.value(head.outputs, head.targets))[to_numpy(head.weights) > 0]
-    return bool(losses.max(initial=0.0) < np.log(2.0) and losses.mean() < SEPARATED)
+    largest = float(np.max(losses, initial=0.0))
+    return largest < CERTAIN or (largest < NEARLY_CERTAIN and leverage > HELD)
 
 
 def _damping_change(attribution: Attribution, answer: Answer) -> float | None:
@@ -137,9 +170,8 @@ def _damping_change(attribution: Attribution, answer: Answer) -> float | None:
     if attribution.damping == 0.0 or not answer.solutions:
         return None
     x = answer.solutions[0].x
-    xp_x = to_numpy(x)
+    b = attribution._removal[0].matmul(x)
     twice = Attribution(attribution.head, attribution.solver, 2.0 * attribution.damping)
-    b = to_numpy(attribution._removal[0].matmul(x))
     again = to_numpy(twice._removal[1](b).x)
-    size = float(np.linalg.norm(xp_x))
-    return float(np.linalg.norm(again - xp_x)) / size if size > 0 else 0.0
+    size = float(np.linalg.norm(to_numpy(x)))
+    return float(np.linalg.norm(again - to_numpy(x))) / size if size > 0 else 0.0

@@ -1,10 +1,8 @@
-"""Estimates beside real refits: which rows are removed, how they compare, and what noise stands under it.
+"""Estimates beside real refits, in words: how they compare, what noise stands under them, and the grade.
 
-Stands on metrics and grade; knows neither models nor solvers: it is handed estimates and a function that refits.
-Source: METHODS.md 10, DESIGN.md 7.
+Stands on metrics, grade and display; knows neither models nor solvers. Source: METHODS.md 10, DESIGN.md 7.
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,25 +12,37 @@ from numpy.typing import NDArray
 from upweight.display.blocks import Document, Facts, GradeView, Point, Reasons, Scatter, Section, Sentence
 from upweight.display.html import fragment
 from upweight.display.terminal import render
-from upweight.display.words import count, number, percent, short
-from upweight.display.words import Effect as _Effect
+from upweight.display.words import Effect, count, number, percent, short
 from upweight.validation.grade import Agreement, Grade
-from upweight.validation.metrics import Comparison, compare_with_refits, spearman
+from upweight.validation.metrics import Comparison, settled, spearman
 
-__all__ = ["Check", "Noise", "agreement", "stratified", "stratified_groups"]
+__all__ = ["Check", "Group", "Noise", "agreement", "size_rank"]
+
+
+@dataclass(frozen=True, eq=False)
+class Noise:
+    """How far apart fits of the same rows are, and what the model's own solver says of our refits.
+
+    `floor` [q], in the measurement's unit: |m(the model as fitted) − m(its exact optimum)|, None where there is none.
+    `gap`: distance between the model's own solver and our refit on the training rows' predictions, both without the
+    same tenth of the rows, as a share of what that removal does; `own`: what of it the solver's looseness explains,
+    in the same unit. None where it was not run, and `reason` says why.
+    """
+
+    floor: NDArray[np.float64] | None
+    gap: float | None
+    own: float = 0.0
+    reason: str = ""
 
 
 @dataclass(frozen=True)
-class Noise:
-    """How much refits of the same data differ, in the measurement's unit, and what the model's own solver says.
+class Group:
+    """Rows removed together; estimate (the sum) and refit (None: no optimum without them), averaged over queries."""
 
-    `floor`: typical |m(the model as fitted) − m(its exact optimum)|. `convention_gap`: relative distance between the
-    model's own solver and our refit, both without the same group of rows; None where it was not run, with `reason`.
-    """
-
-    floor: float
-    convention_gap: float | None
-    reason: str = ""
+    name: str
+    rows: int
+    estimate: float
+    refit: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,10 +52,11 @@ class Check:
     row_ids: tuple[Any, ...]
     estimate: NDArray[np.float64]
     refit: NDArray[np.float64]
+    base: NDArray[np.float64]  # [q] the measurement with all rows
     comparison: Comparison
-    groups: tuple[tuple[int, float, float], ...]  # (rows in the group, summed estimate, refit), averaged over queries
+    groups: tuple[Group, ...]
     noise: Noise
-    baseline: float | None  # rank correlation of a cheap ranking (similarity of the rows) with the refits' size
+    ranking: tuple[tuple[str, float], ...]  # rank correlation with the sizes of the refits: estimates, cheap baselines
     unfinished: int
     measurement: str
     unit: str
@@ -68,51 +79,38 @@ class Check:
 
     @property
     def signs(self) -> float | None:
-        """Share of refits above the noise floor whose sign was estimated right."""
+        """Share of the refits above the noise, and above 1 % of their query's largest, whose sign was right."""
         return self.comparison.signs
+
+    @property
+    def noise_floor(self) -> float | None:
+        """How far apart fits of the same rows are, in the measurement's unit, averaged over queries."""
+        return None if self.noise.floor is None else float(self.noise.floor.mean())
 
     def sentence(self) -> str:
         """One line: what was done and how it came out."""
         c = self.comparison
-        parts = [f"{count(len(self.row_ids), 'row')} really removed, model refitted"]
+        parts = []
         if c.pearson is not None:
             parts.append(f"correlation {number(c.pearson, decimals=3)}")
         if c.signs is not None:
-            counted = int(np.sum(np.abs(self.refit) > self.noise.floor))
-            parts.append(f"sign right {round(c.signs * counted)} of {counted}")
+            parts.append(f"sign right {round(c.signs * c.counted)} of {c.counted}")
         if c.slope is not None:
             parts.append(f"real effect {number(c.slope, decimals=2)} times the estimate")
-        return parts[0] + (": " + ", ".join(parts[1:]) if len(parts) > 1 else "")
+        done = f"{count(len(self.row_ids), 'row')} really removed, model refitted"
+        return f"{done}: {', '.join(parts)}" if parts else done
 
     def document(self) -> Document:
         """The Trust section on its own."""
-        return Document("Check", self.sentence(), grade=self.grade_view(), sections=(self.section(),))
+        return Document("Check", grade=self.grade_view(), sections=(self.section(),))
 
     def grade_view(self) -> GradeView:
         """The grade as a block."""
         return GradeView(self.grade.letter, self.grade.reasons, self.grade.would_raise, self.grade.checked)  # type: ignore[arg-type]
 
     def section(self) -> Section:
-        """Estimates against refits, the numbers with their intervals, the noise floor, the baseline, the grade."""
-        c = self.comparison
-        pairs = []
-        for name, value in (("correlation", c.pearson), ("rank", c.spearman), ("slope", c.slope), ("signs", c.signs)):
-            key = {"correlation": "pearson", "rank": "spearman"}.get(name, name)
-            span = c.intervals.get(key)
-            between = f"  (95 %: {number(span[0], decimals=3)} to {number(span[1], decimals=3)})" if span else ""
-            pairs.append((name, number(value, decimals=3, reason="no spread") + between))
-        pairs.append(("noise floor", number(self.noise.floor, self.unit) + ", how much two refits of the same data differ"))
-        if self.noise.convention_gap is not None:
-            gap = f"{percent(self.noise.convention_gap)} apart from ours without the same group of rows"
-            pairs.append(("own solver", gap))
-        elif self.noise.reason:
-            pairs.append(("own solver", self.noise.reason))
-        if self.baseline is not None:
-            said = f"similarity of rows alone ranks the refits' size with {number(self.baseline, decimals=2)}"
-            pairs.append(("baseline", said))
-        for size, estimate, refit in self.groups:
-            words = [short(_Effect(x, None, self.measurement, self.unit)) for x in (estimate, refit)]
-            pairs.append((f"group of {size}", f"estimate {words[0]}, refit {words[1]}"))
+        """Estimates against refits, the numbers with their intervals, the noise, the baselines, the grade."""
+        pairs = [*self._agreement(), *self._noise(), *self._groups()]
         points = tuple(
             Point(float(e), float(t), str(row))
             for row, es, ts in zip(self.row_ids, self.estimate.T, self.refit.T, strict=True)
@@ -120,7 +118,55 @@ class Check:
         )
         caption = f"estimate against real removal, {count(len(points), 'pair')}; the line is agreement"
         scatter = Scatter(caption, f"estimate ({self.unit})", f"refit ({self.unit})", points, "y = x")
-        return Section("Trust", "trust", (Sentence(self.sentence(), strong=True), scatter, Facts(tuple(pairs)), Reasons(self.grade_view())))
+        answer = Sentence(self.sentence(), strong=True)
+        return Section("Trust", "trust", (answer, scatter, Facts(tuple(pairs)), Reasons(self.grade_view())))
+
+    def _agreement(self) -> list[tuple[str, str]]:
+        c = self.comparison
+        signs = f"right in {{}} of {c.counted} refits above the noise and above 1 % of the largest"
+        said = {
+            "pearson": ("correlation", "{}", c.pearson),
+            "spearman": ("ranking", "{} rank correlation", c.spearman),
+            "slope": ("size", "the real effect is {} times the estimate", c.slope),
+            "signs": ("sign", signs, c.signs),
+        }
+        out = []
+        for name, (label, text, value) in said.items():
+            if value is None:
+                out.append((label, number(None, reason=c.reasons.get(name, ""))))
+                continue
+            shown = str(round(value * c.counted)) if name == "signs" else number(value, decimals=3)
+            out.append((label, text.format(shown) + _between(c.intervals.get(name), name == "signs")))
+        return out
+
+    def _noise(self) -> list[tuple[str, str]]:
+        typical = float(np.sqrt(np.mean(self.refit**2))) if self.refit.size else 0.0
+        floor = self.noise_floor
+        if floor is None:
+            out = [("noise", number(None, reason="the optimum of all rows was not found"))]
+        else:
+            share = f", {percent(floor / typical)} of a typical refit" if typical > 0 else ""
+            out = [("noise", f"the model as fitted is {number(floor, self.unit)} from its optimum{share}")]
+        if self.noise.gap is not None:
+            said = f"without a tenth of the rows it is {percent(self.noise.gap)} of the effect away from our refit"
+            out.append(("own solver", said))
+        else:
+            out.append(("own solver", self.noise.reason))
+        if self.ranking:
+            ranks = ", ".join(f"{name} {number(value, decimals=2)}" for name, value in self.ranking)
+            out.append(("who ranks", f"sizes of the refits, rank correlation: {ranks}"))
+        return out
+
+    def _groups(self) -> list[tuple[str, str]]:
+        base = float(self.base.mean())
+        out = []
+        for group in self.groups:
+            estimate, refit = (
+                short(Effect(x, base, self.measurement, self.unit, reason="no optimum without them"))
+                for x in (group.estimate, group.refit)
+            )
+            out.append((f"{group.rows} rows", f"{group.name}: estimates add up to {estimate}, refit {refit}"))
+        return out
 
     def __str__(self) -> str:
         return render(self.document())
@@ -129,50 +175,37 @@ class Check:
         return fragment(self.document())
 
 
-def stratified(values: NDArray[np.float64], rows: int, generator: np.random.Generator) -> NDArray[np.int64]:
-    """Positions of rows to remove: a third of the largest, a sixth of the smallest, the rest at random; ascending."""
-    n = values.shape[1]
-    if n <= rows:
-        return np.arange(n)
-    order = np.argsort(-np.abs(values).sum(axis=0), kind="stable")
-    top, bottom = order[: -(-rows // 3)], order[n - rows // 6 :]
-    rest = np.setdiff1d(order, np.concatenate([top, bottom]))
-    drawn = generator.choice(rest, size=rows - len(top) - len(bottom), replace=False)
-    return np.sort(np.concatenate([top, bottom, drawn]))
-
-
-def stratified_groups(values: NDArray[np.float64], generator: np.random.Generator) -> list[NDArray[np.int64]]:
-    """Three groups to remove whole: the most harmful hundredth, the most helpful, and a random one."""
-    n = values.shape[1]
-    size = max(2, n // 100)
-    if n < 4 * size:
-        return []
-    order = np.argsort(values.sum(axis=0), kind="stable")
-    return [order[:size], order[n - size :], generator.choice(n, size=size, replace=False)]
-
-
 def agreement(
-    estimate: NDArray[np.float64], refit: NDArray[np.float64], noise: Noise, generator: np.random.Generator, unfinished: int
-) -> tuple[Comparison, Agreement]:
-    """The comparison, and what of it the grade reads."""
-    comparison = compare_with_refits(estimate, refit, noise.floor, generator)
-    typical = float(np.sqrt(np.mean(refit**2))) if refit.size else 0.0
-    enough = None not in (comparison.pearson, comparison.spearman, comparison.slope)
-    return comparison, Agreement(
-        pearson=comparison.pearson or 0.0,
-        spearman=comparison.spearman or 0.0,
-        slope=comparison.slope or 0.0,
-        signs=1.0 if comparison.signs is None else comparison.signs,
-        pairs=comparison.pairs if enough else 0,
+    comparison: Comparison,
+    refit: NDArray[np.float64],
+    noise: Noise,
+    unfinished: int,
+    shown_off: float | None,
+) -> Agreement:
+    """What of a comparison the grade reads; refit [q, r], `shown_off` as in Agreement."""
+    return Agreement(
+        pearson=comparison.pearson,
+        spearman=comparison.spearman,
+        slope=comparison.slope,
+        signs=comparison.signs,
+        rows=refit.shape[1],
+        absent=tuple(dict.fromkeys(comparison.reasons.values())),
         unfinished=unfinished,
-        convention_gap=noise.convention_gap,
-        noise=noise.floor / typical if typical > 0 else 0.0,
+        shown_off=shown_off,
+        convention_gap=noise.gap,
+        own_noise=noise.own,
     )
 
 
-def size_rank(similarity: NDArray[np.float64], refit: NDArray[np.float64]) -> float | None:
-    """How well a cheap similarity [q, r] ranks the size of the real effects."""
-    return spearman(similarity.ravel(), np.abs(refit).ravel()) if refit.size > 2 else None
+def size_rank(size: NDArray[np.float64], refit: NDArray[np.float64]) -> float | None:
+    """How well `size` [q, r] ranks the sizes of the real effects: rank correlation, averaged over queries."""
+    found = [spearman(settled(s), settled(np.abs(t))) for s, t in zip(size, refit, strict=True)]
+    known = [value for value in found if value is not None]
+    return float(np.mean(known)) if known else None
 
 
-Refit = Callable[[Sequence[Sequence[int]]], tuple[NDArray[np.float64], NDArray[np.bool_]]]
+def _between(span: tuple[float, float] | None, share: bool) -> str:
+    if span is None or span[0] == span[1]:
+        return ""
+    low, high = (percent(x) if share else number(x, decimals=3) for x in span)
+    return f" (95 %: {low} to {high})"

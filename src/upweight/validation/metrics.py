@@ -1,82 +1,212 @@
 """How far estimates agree with refits: correlation, rank, slope, sign, each with a bootstrap interval.
 
-Source: METHODS.md 10. Intervals: percentile bootstrap, resampling whole queries where there are several, else rows.
+Stands on numpy and scipy. Intervals: percentile bootstrap over the removed rows, since the queries are given and the
+rows are a sample; queries are drawn too once there are enough of them to stand for others. Source: METHODS.md 10.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-__all__ = ["Comparison", "compare_with_refits", "pearson", "sign_agreement", "slope", "spearman"]
+__all__ = [
+    "Comparison",
+    "compare_with_refits",
+    "counted",
+    "pearson",
+    "row_errors",
+    "settled",
+    "sign_agreement",
+    "slope",
+    "spearman",
+]
+
+Values = NDArray[np.float64]
 
 DRAWS = 2000
+PAIRS_AT_ONCE = 500_000  # resampled pairs held at a time
+PAIRS_IN_ALL = 20_000_000  # beyond it fewer draws: ten thousand pairs need no 2,000
+QUERIES_DRAWN = 8  # so many queries or more are resampled as well
+ROUNDING = 1e-7  # of the largest: a refit ends this close to its optimum, so smaller differences are ties
+NEGLIGIBLE = 0.01  # of the largest refit of a query: the sign of less decides nothing
+NEGLIGIBLE_ROW = 0.05
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Point values and 95 % intervals; None where a value cannot be computed (no spread)."""
+    """Point values and 95 % intervals; None where a value cannot be computed, with the reason under its name."""
 
     pearson: float | None
     spearman: float | None
     slope: float | None
     signs: float | None
-    intervals: dict[str, tuple[float, float]]
+    counted: int  # refits whose sign was compared
     pairs: int
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
 
 
-def pearson(x: NDArray[np.float64], y: NDArray[np.float64]) -> float | None:
+def pearson(x: Values, y: Values) -> float | None:
     """Pearson correlation; None without spread on both sides."""
-    x, y = x - x.mean(), y - y.mean()
-    size = np.sqrt((x @ x) * (y @ y))
-    return float(np.clip(x @ y / size, -1.0, 1.0)) if size > 0 else None
+    return _only(_pearson(x[None], y[None]))
 
 
-def spearman(x: NDArray[np.float64], y: NDArray[np.float64]) -> float | None:
-    """Rank correlation, ties at their mean rank."""
-    return pearson(stats.rankdata(x), stats.rankdata(y))
+def spearman(x: Values, y: Values) -> float | None:
+    """Rank correlation, ties at their mean rank; None without spread on both sides."""
+    return _only(_spearman(x[None], y[None]))
 
 
-def slope(estimate: NDArray[np.float64], truth: NDArray[np.float64]) -> float | None:
+def slope(estimate: Values, truth: Values) -> float | None:
     """truth = slope × estimate, least squares through the origin: > 1 means the estimate is too small."""
-    size = float(estimate @ estimate)
-    return float(estimate @ truth / size) if size > 0 else None
+    return _only(_slope(estimate[None], truth[None]))
 
 
-def sign_agreement(estimate: NDArray[np.float64], truth: NDArray[np.float64], noise: float = 0.0) -> float | None:
-    """Share of |truth| > noise whose sign was estimated right."""
-    counted = np.abs(truth) > noise
-    return float(np.mean(np.sign(estimate[counted]) == np.sign(truth[counted]))) if counted.any() else None
+def sign_agreement(estimate: Values, truth: Values, matters: NDArray[np.bool_]) -> float | None:
+    """Share of the refits that matter whose sign was estimated right; None where none does."""
+    return _only(_signs(estimate[None], truth[None], matters[None]))
+
+
+def counted(truth: Values, noise: Values) -> NDArray[np.bool_]:
+    """[q, r]: refits above their query's noise [q] and above 1 % of its largest refit: those whose sign matters."""
+    size: Values = np.abs(truth)
+    above: NDArray[np.bool_] = size > np.maximum(noise, NEGLIGIBLE * size.max(axis=1, initial=0.0))[:, None]
+    return above
+
+
+def row_errors(estimate: Values, truth: Values) -> Values:
+    """[r]: how far each row's estimates are from its refits over all queries [q, r], as a share of its refits.
+
+    Queries count alike, whatever their scale; a row with hardly any effect is measured against a twentieth of the
+    largest, so that it cannot be off by much.
+    """
+    scale = np.max(np.abs(truth), axis=1, keepdims=True, initial=0.0)
+    unit = np.where(scale > 0, scale, 1.0)
+    size: Values = np.linalg.norm(truth / unit, axis=0)
+    off: Values = np.linalg.norm((estimate - truth) / unit, axis=0)
+    least = NEGLIGIBLE_ROW * float(size.max(initial=0.0))
+    return off / np.where(size > least, size, least if least > 0 else 1.0)
+
+
+def settled(x: Values) -> Values:
+    """The values with differences of rounding taken out: neighbours closer than that share their mean."""
+    order = np.argsort(x, kind="stable")
+    gaps = np.diff(x[order]) > ROUNDING * np.max(np.abs(x), initial=0.0)
+    group = np.concatenate([[0], np.cumsum(gaps)]) if len(x) else np.zeros(0, dtype=int)
+    means = np.bincount(group, x[order]) / np.bincount(group) if len(x) else x
+    out = np.empty_like(x)
+    out[order] = means[group]
+    return out
 
 
 def compare_with_refits(
-    estimate: NDArray[np.float64], truth: NDArray[np.float64], noise: float, generator: np.random.Generator
+    estimate: Values, truth: Values, noise: Values, generator: np.random.Generator, draws: int = DRAWS
 ) -> Comparison:
-    """All four for [q, r] estimates and refits."""
+    """All four for estimates and refits [q, r] in the measurement's unit; noise [q]: below it a refit has no sign."""
     q, r = estimate.shape
-    measures = {
-        "pearson": lambda e, t: pearson(e, t),
-        "spearman": lambda e, t: spearman(e, t),
-        "slope": lambda e, t: slope(e, t),
-        "signs": lambda e, t: sign_agreement(e, t, noise),
+    matters = counted(truth, noise)
+    arrays = (
+        estimate,
+        truth,
+        np.stack([settled(x) for x in estimate]) if q else estimate,
+        np.stack([settled(x) for x in truth]) if q else truth,
+        matters,
+    )
+    measures: dict[str, Callable[..., Values]] = {
+        "pearson": lambda e, t, _, __, ___: _pearson(e, t),
+        "spearman": lambda _, __, e, t, ___: _spearman(e, t),
+        "slope": lambda e, t, _, __, ___: _slope(e, t),
+        "signs": lambda e, t, _, __, m: _signs(e, t, m),
     }
-    points = {name: f(estimate.ravel(), truth.ravel()) for name, f in measures.items()}
-    draws: dict[str, list[float]] = {name: [] for name in measures}
-    for _ in range(DRAWS if q * r > 2 else 0):
-        if q > 1:
-            pick = generator.integers(q, size=q)
-            e, t = estimate[pick].ravel(), truth[pick].ravel()
-        else:
-            pick = generator.integers(r, size=r)
-            e, t = estimate[0, pick], truth[0, pick]
+    flat = [a.reshape(1, -1) for a in arrays]
+    points = {name: _only(f(*flat)) for name, f in measures.items()}
+    found: dict[str, list[Values]] = {name: [] for name in measures}
+    for pick in _picks(q, r, draws, generator):
+        drawn = [a.ravel()[pick] for a in arrays]
         for name, f in measures.items():
-            value = f(e, t)
-            if value is not None:
-                draws[name].append(value)
-    intervals = {
-        name: (float(np.quantile(values, 0.025)), float(np.quantile(values, 0.975)))
-        for name, values in draws.items()
-        if len(values) > DRAWS // 2
-    }
-    return Comparison(points["pearson"], points["spearman"], points["slope"], points["signs"], intervals, q * r)
+            found[name].append(f(*drawn))
+    return Comparison(
+        points["pearson"],
+        points["spearman"],
+        points["slope"],
+        points["signs"],
+        counted=int(matters.sum()),
+        pairs=q * r,
+        intervals=_intervals(found, points),
+        reasons={name: _why(name, estimate, truth) for name, value in points.items() if value is None},
+    )
+
+
+def _picks(q: int, r: int, draws: int, generator: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+    """Positions in a raveled [q, r], a draw a row: rows resampled whole (all queries), queries where they are many."""
+    if q == 0 or r < 3:
+        return
+    left = max(200, min(draws, PAIRS_IN_ALL // (q * r)))
+    while left > 0:
+        now = min(left, max(1, PAIRS_AT_ONCE // (q * r)))
+        rows = generator.integers(r, size=(now, 1, r))
+        queries = generator.integers(q, size=(now, q, 1)) if q >= QUERIES_DRAWN else np.arange(q)[None, :, None]
+        yield (queries * r + rows).reshape(now, -1)
+        left -= now
+
+
+def _intervals(found: dict[str, list[Values]], points: dict[str, float | None]) -> dict[str, tuple[float, float]]:
+    """95 %, where the value exists in more than half of the draws."""
+    out = {}
+    for name, parts in found.items():
+        values = np.concatenate(parts) if parts else np.zeros(0)
+        good = values[np.isfinite(values)]
+        if points[name] is not None and len(good) > len(values) / 2:
+            out[name] = (float(np.quantile(good, 0.025)), float(np.quantile(good, 0.975)))
+    return out
+
+
+def _why(name: str, estimate: Values, truth: Values) -> str:
+    if truth.size < 2:
+        return f"{truth.size} refit{'s' if truth.size != 1 else ''} to compare"
+    if name == "signs":
+        return "no refit stands above the noise"
+    if name == "slope":
+        return "all estimates are 0"
+    return "the estimates do not differ" if np.ptp(estimate) == 0 else "the refits do not differ"
+
+
+def _only(value: Values) -> float | None:
+    """The one value, or None where it is not a number."""
+    return float(value[0]) if np.isfinite(value[0]) else None
+
+
+def _quotient(above: Values, below: Values) -> Values:
+    return np.where(below > 0, above / np.where(below > 0, below, 1.0), np.nan)
+
+
+def _pearson(x: Values, y: Values) -> Values:
+    """Of each row [b, m] -> [b]; NaN inside this file only."""
+    if x.shape[1] < 2:
+        return np.full(len(x), np.nan)
+    x, y = _centred(x), _centred(y)
+    return np.clip(_quotient((x * y).sum(axis=1), np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))), -1.0, 1.0)
+
+
+def _centred(x: Values) -> Values:
+    """x less its mean, in units of its largest, so that squares neither overflow nor vanish; 0 where it is flat."""
+    flat = np.ptp(x, axis=1) == 0  # the mean of equal numbers may differ from them by rounding
+    x = np.where(flat[:, None], 0.0, x - x.mean(axis=1, keepdims=True))
+    size = np.max(np.abs(x), axis=1, keepdims=True)
+    return x / np.where(size > 0, size, 1.0)
+
+
+def _spearman(x: Values, y: Values) -> Values:
+    return _pearson(stats.rankdata(x, axis=1), stats.rankdata(y, axis=1))
+
+
+def _slope(estimate: Values, truth: Values) -> Values:
+    size = np.max(np.abs(estimate), axis=1, keepdims=True, initial=0.0)
+    unit = estimate / np.where(size > 0, size, 1.0)
+    return _quotient((unit * truth).sum(axis=1), (unit**2).sum(axis=1)) / np.where(size > 0, size, 1.0)[:, 0]
+
+
+def _signs(estimate: Values, truth: Values, matters: NDArray[np.bool_]) -> Values:
+    right = (np.sign(estimate) == np.sign(truth)) & matters
+    return _quotient(right.sum(axis=1).astype(float), matters.sum(axis=1).astype(float))
