@@ -4,6 +4,7 @@ Stands on solvers, sensitivity, removal; influence and its workflows stand on it
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -86,7 +87,8 @@ class Attribution:
         keep[np.asarray(out, dtype=int)] = 0.0
         xp = namespace(self.head.weights)
         head, factor = self.head.at(vectors[0, :]).without(xp.asarray(keep, dtype=self.head.weights.dtype))
-        return Attribution(head.with_penalty_factor(factor), self.solver, self.damping)
+        # F over its factor: the divisor of the rows that are left and the whole penalty, so that shares stay theirs
+        return Attribution(replace(head, divisor=factor / head.scale), self.solver, self.damping)
 
     def leverage_of(self, rows: Sequence[int]) -> float:
         """The largest leverage among these rows."""

@@ -62,13 +62,13 @@ def certify(head: LinearHead, rows: Sequence[int], refitted: Vector, solver: Sol
     bound, why = _bound(there, prepared, nu, size, factor, left)
     if bound is None:
         return Certificate(None, None, size, why, prepared)
-    b = to_numpy(leverages(there, prepared)) / there.scale
-    reach = math.sqrt(max(0.0, float(np.max(np.diagonal(b, axis1=1, axis2=2)))))
+    b = (to_numpy(leverages(there, prepared)) / there.scale)[keep > 0]
+    reach = math.sqrt(max(0.0, float(np.max(np.diagonal(b, axis1=1, axis2=2), initial=0.0))))
     return Certificate(
         bound,
         reach * bound,
         size,
-        f"proved: no output of any row is further than {reach * bound:.1e} from the exact refit "
+        f"proved: no output of any row that is left is further than {reach * bound:.1e} from the exact refit "
         f"(gradient left {size:.1e})",
         prepared,
     )

@@ -4,7 +4,8 @@
     δθ_i = s (H′⁻¹ X_iᵀ ũ_i + k_i t)
 
 H′ carries the penalty that a refit without one row still has: H where it divides by the same n, H − s k̄ Λ where its
-divisor loses the row's share k_i (k̄: their mean; unequal shares leave an error of order s² (k_i − k̄)).
+divisor loses the row's share k_i (k̄: their mean over rows that weigh; unequal shares leave an error of order
+s² (k_i − k̄)).
 Exact for quadratic losses. Source: METHODS.md 2.1; Rubinstein & Hopkins (2025) sum it over groups.
 """
 
@@ -38,7 +39,9 @@ class Leverage:
 def removal_curvature(head: LinearHead) -> HeadCurvature:
     """H′: the curvature of the objective that single-row refits minimise."""
     xp = namespace(head.weights)
-    return HeadCurvature(head, penalty_factor=1.0 - head.scale * float(xp.mean(head.shares)))
+    present = xp.astype(head.weights > 0, head.weights.dtype)
+    mean_share = float(xp.sum(head.shares * present)) / max(1.0, float(xp.sum(present)))
+    return HeadCurvature(head, penalty_factor=1.0 - head.scale * mean_share)
 
 
 def leverages(head: LinearHead, prepared: Prepared) -> Float[Array, "n c c"]:

@@ -23,6 +23,9 @@ MEMORY = 256 * 2**20  # outputs and curvatures of the refits that run side by si
 NEWTON_STEPS = 50
 CG_STEPS = 200
 HALVINGS = 30
+ROUNDING = 1e-15  # of the objective's own size: what is left below it cannot be seen
+SLOW = 0.2  # Newton near an optimum squares what is left; towards infinity each step leaves 1/e of it
+STRIDE = 1e-3  # of the way so far: a last step longer than this heads for infinity
 
 
 @dataclass(frozen=True)
@@ -149,9 +152,10 @@ def _refit(
     value, gradient, curvatures = batch.evaluate(theta)
     steps, moved = np.zeros(k, dtype=int), np.zeros(k)
     left = _decrement(prepared, gradient)
-    stuck = np.zeros(k, dtype=bool)
+    size = _size(head)
+    stuck, slow = np.zeros(k, dtype=bool), np.zeros(k, dtype=bool)
     for _ in range(NEWTON_STEPS):
-        todo = (left > tol * moved) & (left > 0) & ~stuck
+        todo = (left > np.maximum(tol * moved, ROUNDING * size)) & ~stuck
         if not todo.any():
             break
         direction = _newton_direction(batch, curvatures, prepared, gradient, todo)
@@ -173,11 +177,28 @@ def _refit(
             new = batch.evaluate(trial)
             remains = _decrement(prepared, new[1])
         stuck = stuck | waiting | (todo & (remains > 0.5 * left) & (remains < 1e-6 * np.maximum(moved, left)))
+        slow = np.where(todo & ~stuck, remains > SLOW * left, slow)
         steps = steps + todo
         theta, (value, gradient, curvatures), left = trial, new, remains
         moved = np.maximum(moved, _norm(batch, curvatures, theta - origin))
-    settled = (left <= 1e3 * tol * moved) | (left <= 1e-12)
+    settled = left <= np.maximum(1e3 * tol * moved, 1e3 * ROUNDING * size)
+    settled = settled | (stuck & (left <= 1e-6 * moved))  # all that an ill-conditioned H lets one see
+    if (settled & slow).any():  # the gradient faded and Newton never caught up: is there an optimum at all?
+        onward = _newton_direction(batch, curvatures, prepared, gradient, settled & slow)
+        further, way = _length(head, onward), _length(head, theta - origin)
+        settled = settled & ~(slow & (way > 1e-6 * size) & (further > STRIDE * way))
     return Refits(theta, left, steps, settled)
+
+
+def _size(head: LinearHead) -> float:
+    """√F + ‖θ‖_H: the scale, in the unit of the decrement, against which a gradient rounds."""
+    return float(np.sqrt(abs(head.value)) + _length(head, head.params.vector[None, ...])[0])
+
+
+def _length(head: LinearHead, v: Vectors) -> Any:
+    """Each vector's length in the norm of H at θ*, which no refit makes fade."""
+    xp = namespace(v)
+    return np.sqrt(np.maximum(to_numpy(xp.sum(v * HeadCurvature(head).matmul(v), axis=1)), 0.0))
 
 
 def _norm(batch: _Batch, curvatures: list[Array], v: Vectors) -> Any:
