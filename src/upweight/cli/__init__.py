@@ -1,0 +1,57 @@
+"""The command line: one file a command, which parses and prints; the work is in workflows.
+
+Nothing heavy is imported until a command runs, so that `upweight --help` answers at once.
+"""
+
+from typing import Annotated
+
+import typer
+
+from upweight.cli.check import check
+from upweight.cli.demo import demo
+from upweight.cli.explain import explain
+from upweight.cli.failures import Commands
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    cls=Commands,
+    name="upweight",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+)
+app.command()(demo)
+app.command()(explain)
+app.command()(check)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"upweight {version('upweight')}")
+        raise typer.Exit
+
+
+@app.callback()
+def upweight(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Which training rows made the model predict this, and what would happen without them?
+
+    \b
+    upweight demo                                        a first look, one minute
+    upweight explain data.csv --target label             the rows behind predictions
+    upweight check data.csv --target label               how far to trust them
+
+    Exit codes: 0 fine, 1 a finding, 2 bad input, 130 interrupted.
+    """
+
+
+def main() -> None:
+    """The program `upweight`."""
+    app()

@@ -1,0 +1,51 @@
+"""`upweight check`: estimates against real refits on held-out rows, the grade, and an exit code for CI."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from upweight.cli.options import AsJson, Data, Debug, Id, Model, NoRows, Seed, Solver, Target, TrustPickle
+
+__all__ = ["check"]
+
+
+def check(
+    ctx: typer.Context,
+    data: Data,
+    target: Target = None,
+    id_column: Id = None,
+    model: Model = None,
+    trust_pickle: TrustPickle = False,
+    min_grade: Annotated[
+        str | None,
+        typer.Option("--min-grade", help="Exit with 1 where the grade is below this letter.", show_default=False),
+    ] = None,
+    junit: Annotated[
+        Path | None, typer.Option("--junit", help="Write the outcome as JUnit XML, for CI.", show_default=False)
+    ] = None,
+    rows: Annotated[int, typer.Option("--rows", min=3, help="How many training rows are really removed.")] = 24,
+    solver: Solver = "auto",
+    seed: Seed = 0,
+    no_rows: NoRows = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Remove training rows for real, and compare with the estimates; end in a grade.
+
+    \b
+    Example, after `make demo`:
+      upweight check demo/digits.csv --target label --min-grade B
+    """
+    from upweight.cli.checking import Job, run
+
+    code = run(
+        Job(
+            data=data, target=target, id_column=id_column, model=model, trust_pickle=trust_pickle,
+            min_grade=min_grade, junit=junit, rows=rows, solver=solver, seed=seed, as_json=as_json,
+            show_rows=not no_rows,
+        ),
+        ctx.obj,
+    )  # fmt: skip
+    if code:
+        raise typer.Exit(code)

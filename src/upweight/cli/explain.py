@@ -1,0 +1,76 @@
+"""`upweight explain`: which training rows are behind a prediction, and what would happen without them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from upweight.cli.options import AsJson, Data, Debug, Id, Model, NoRows, Seed, Solver, Target, TrustPickle
+
+__all__ = ["explain"]
+
+WORST = 5
+
+
+def explain(
+    ctx: typer.Context,
+    data: Data,
+    target: Target = None,
+    row: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--row",
+            help="A data row of the file, counted from 0, or its id with --id; repeat it for more. A training row is "
+            "first taken out of the training rows, so that it does not explain itself.",
+            show_default=False,
+        ),
+    ] = None,
+    query: Annotated[
+        Path | None, typer.Option("--query", help="A file of rows that are not in the training file.", show_default=False)
+    ] = None,
+    worst: Annotated[
+        int | None,
+        typer.Option("--worst", help="The K held-out rows that are predicted worst; 5 if nothing is asked.", show_default=False),
+    ] = None,
+    id_column: Id = None,
+    model: Model = None,
+    trust_pickle: TrustPickle = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave an explained training row in the training rows.")] = False,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", help="The class a flip should reach, or the number it should cross.", show_default=False),
+    ] = None,
+    report: Annotated[Path | None, typer.Option("--report", help="Write the report, one HTML file.", show_default=False)] = None,
+    measurement: Annotated[
+        str | None,
+        typer.Option(
+            "--measurement",
+            help="loss, log_prob, prob, margin or prediction; else the loss, or a number's error.",
+            show_default=False,
+        ),
+    ] = None,
+    solver: Solver = "auto",
+    seed: Seed = 0,
+    no_rows: NoRows = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Show the training rows behind a prediction, and what would happen without them.
+
+    Each row that is shown is really taken out and the model refitted. Without --row, --query or --worst, the five
+    held-out rows that are predicted worst are explained.
+
+    \b
+    Example, after `make demo`:
+      upweight explain demo/digits.csv --target label --worst 2
+    """
+    from upweight.cli.explaining import Job, run
+
+    run(
+        Job(
+            data=data, target=target, rows=tuple(row or ()), query=query, worst=worst, id_column=id_column,
+            model=model, trust_pickle=trust_pickle, keep=keep, to=to, report=report, measurement=measurement,
+            solver=solver, seed=seed, show_rows=not no_rows, as_json=as_json,
+        ),
+        ctx.obj,
+    )  # fmt: skip

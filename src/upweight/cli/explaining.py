@@ -1,0 +1,195 @@
+"""The work of `upweight explain`: open, ask, explain, print; imported when the command runs.
+
+Stands on workflows and page.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from upweight.cli.facts import data_facts, provenance
+from upweight.cli.forms import FORM, explanation_form
+from upweight.cli.opening import open_said
+from upweight.cli.page import command_line, print_json, print_page, took
+from upweight.cli.progress import Progress
+from upweight.display.blocks import Block, Command, Facts
+from upweight.display.html import write_report
+from upweight.errors import InputError, listed
+from upweight.workflows.asked import Asked, ask_query, ask_rows, ask_worst
+from upweight.workflows.effort import LONG, seconds_to_explain
+from upweight.workflows.explain import CHECKED, explain
+from upweight.workflows.explanation import Explanation
+from upweight.workflows.pages import answer, document
+from upweight.workflows.table_model import TableModel
+
+__all__ = ["Job", "run"]
+
+WORST = 5
+
+
+@dataclass(frozen=True)
+class Job:
+    """The options of the command."""
+
+    data: Path
+    target: str | None
+    rows: tuple[str, ...]
+    query: Path | None
+    worst: int | None
+    id_column: str | None
+    model: Path | None
+    trust_pickle: bool
+    keep: bool
+    to: str | None
+    report: Path | None
+    measurement: str | None
+    solver: str
+    seed: int
+    show_rows: bool
+    as_json: bool
+
+
+def run(job: Job, progress: Progress) -> None:
+    """Answers on stdout; the report where it was asked for.
+
+    Raises: UpweightError.
+    """
+    _require_one_question(job)
+    opened = open_said(
+        job.data, job.target, job.id_column, job.model, job.trust_pickle, job.solver, job.seed, progress
+    )
+    asked = _ask(job, opened)
+    table = asked.table
+    predictions = len(asked.rows)
+    flips = table.influence.adapted.kind == "classification" or job.to is not None
+    seconds = seconds_to_explain(table.influence, predictions, CHECKED, flips)
+    if seconds > LONG:
+        disk = f" and under 3 MB of disk for {job.report}" if job.report else ""
+        progress.say(f"This will take about {_rounded(seconds)}{disk}.")
+    progress.begin(predictions + 2, "explaining")
+    explanation = explain(
+        table.influence,
+        asked.x,
+        asked.y,
+        measurement=job.measurement,
+        to=_goal(job.to, table),
+        held_out=(table.x(table.held_out), table.y(table.held_out)) if len(table.held_out) else None,
+        rows=table.rows,
+        queries=asked.rows,
+        origins=asked.origins,
+        target=table.target,
+        id_name=table.id_name,
+        notes=(*table.notes, *(table.cell_notes if job.show_rows else ())),
+        mismatch=opened.mismatch,
+        seed=job.seed,
+        progress=progress,
+    )
+    progress.close()
+    if job.report is not None:
+        write_report(_report(job, table, explanation), job.report)
+        progress.written.append(str(job.report))
+    if job.as_json:
+        head = {"upweight": FORM, "command": "explain", "data": str(job.data), "seed": job.seed}
+        tail = {"report": None if job.report is None else str(job.report), "seconds": round(progress.seconds, 2)}
+        print_json({**head, **explanation_form(explanation, job.show_rows), **tail})
+        return
+    last: list[Block] = []
+    if job.report is not None:
+        last.append(Facts((("Report", f"{job.report}     open it in a browser; it needs no internet"),)))
+    last.append(Command(_next(job, table, explanation)))
+    print_page(
+        answer(
+            explanation,
+            "upweight explain",
+            f"{job.data.name}, {table.target}",
+            took(progress.seconds),
+            data_facts(table),
+            last,
+            job.show_rows,
+        )
+    )
+
+
+def _require_one_question(job: Job) -> None:
+    given = [
+        name
+        for name, value in (("--row", job.rows or None), ("--query", job.query), ("--worst", job.worst))
+        if value is not None
+    ]
+    if len(given) > 1:
+        raise InputError(f"{' and '.join(given)} ask different questions. Give one of them.")
+
+
+def _ask(job: Job, table: TableModel) -> Asked:
+    if job.rows:
+        return ask_rows(table, job.rows, job.keep, job.solver)
+    if job.query is not None:
+        return ask_query(table, job.query, job.id_column)
+    return ask_worst(table, WORST if job.worst is None else job.worst, job.keep, job.solver)
+
+
+def _goal(to: str | None, table: TableModel) -> Any:
+    """The class, in the labels' own type, or the number.
+
+    Raises: InputError if it is neither.
+    """
+    if to is None:
+        return None
+    adapted = table.influence.adapted
+    if adapted.kind == "classification":
+        found = [label for label in adapted.classes if str(label) == to]
+        if not found:
+            raise InputError(f"--to {to!r} is not a class. Use one of {listed(adapted.classes, 10)}.")
+        return found[0]
+    try:
+        return float(to)
+    except ValueError:
+        raise InputError(f"--to {to!r} is not a number. Give the value of {table.target!r} to cross.") from None
+
+
+def _report(job: Job, table: TableModel, explanation: Explanation) -> Any:
+    again = Command(command_line("explain", job.data, _options(job, table)), "Run again")
+    return document(
+        explanation,
+        f"{job.data.name} · {table.target}",
+        "",
+        "Written by upweight explain. Nothing left this machine.",
+        data_facts(table),
+        [provenance(table, job.seed), again],
+        job.show_rows,
+    )
+
+
+def _options(job: Job, table: TableModel) -> list[tuple[str, object]]:
+    """Everything that was asked for, so that it can be asked again."""
+    return [
+        ("--target", table.target),
+        ("--id", job.id_column),
+        ("--model", job.model),
+        ("--trust-pickle", job.trust_pickle),
+        *(("--row", row) for row in job.rows),
+        ("--query", job.query),
+        ("--worst", job.worst),
+        ("--keep", job.keep),
+        ("--to", job.to),
+        ("--measurement", job.measurement),
+        ("--solver", None if job.solver == "auto" else job.solver),
+        ("--seed", job.seed or None),
+        ("--no-rows", not job.show_rows),
+        ("--report", job.report),
+    ]
+
+
+def _next(job: Job, table: TableModel, explanation: Explanation) -> str:
+    """What is worth doing next: one row alone, else the report, else the check."""
+    kept = [o for o in _options(job, table) if o[0] not in ("--row", "--worst", "--query", "--report", "--to")]
+    if len(explanation.predictions) > 1 and job.query is None:
+        return command_line("explain", job.data, [*kept, ("--row", explanation.predictions[0].id)])
+    if job.report is None:
+        return command_line("explain", job.data, [*_options(job, table), ("--report", "report.html")])
+    asked = ("--keep", "--measurement")
+    return command_line("check", job.data, [o for o in kept if o[0] not in asked])
+
+
+def _rounded(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

@@ -1,0 +1,139 @@
+"""Results as JSON: stable keys, documented in docs/cli.md; `upweight` is the version of the form.
+
+Numbers are in the unit named beside them; a value that could not be computed is null.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from upweight.influence import SmallestFlip
+from upweight.validation.check import Check
+from upweight.validation.grade import Grade
+from upweight.workflows.explanation import Explanation, Prediction, RowEffect
+
+__all__ = ["FORM", "check_form", "explanation_form", "grade_form"]
+
+FORM = 1
+
+
+def explanation_form(explanation: Explanation, show_rows: bool) -> dict[str, Any]:
+    """What `explain` found."""
+    overall = explanation.overall
+    return {
+        "id": explanation.id_name,
+        "target": explanation.target,
+        "kind": explanation.kind,
+        "model": explanation.model_name,
+        "train_rows": explanation.train_rows,
+        "predictions": [_prediction(p, show_rows) for p in explanation.predictions],
+        "harmful_overall": None
+        if overall is None
+        else {
+            "measurement": overall.measurement.removeprefix("the "),
+            "unit": overall.unit,
+            "now": _number(overall.now),
+            "held_out_rows": overall.held_out,
+            "measured_on": overall.queries,
+            "rows": [_effect(e, show_rows) for e in overall.rows],
+        },
+        "check": check_form(explanation.check),
+        "grade": grade_form(explanation.grade),
+        "how": explanation.how,
+        "meaning": explanation.meaning,
+        "notes": list(explanation.notes),
+    }
+
+
+def check_form(check: Check) -> dict[str, Any]:
+    """Estimates beside refits."""
+    return {
+        "measurement": check.measurement,
+        "unit": check.unit,
+        "rows": [_plain(row) for row in check.row_ids],
+        "estimate": [[_number(x) for x in line] for line in check.estimate.tolist()],
+        "refit": [[_number(x) for x in line] for line in check.refit.tolist()],
+        "pearson": _number(check.pearson),
+        "spearman": _number(check.spearman),
+        "slope": _number(check.slope),
+        "signs": _number(check.signs),
+        "intervals": {name: list(span) for name, span in check.comparison.intervals.items()},
+        "noise_floor": _number(check.noise.floor),
+        "own_solver_gap": _number(check.noise.convention_gap),
+        "baseline": _number(check.baseline),
+        "unfinished": check.unfinished,
+    }
+
+
+def grade_form(grade: Grade) -> dict[str, Any]:
+    """The letter and why."""
+    return {
+        "letter": grade.letter,
+        "checked": grade.checked,
+        "reasons": list(grade.reasons),
+        "would_raise": list(grade.would_raise),
+    }
+
+
+def _prediction(prediction: Prediction, show_rows: bool) -> dict[str, Any]:
+    for_name, against_name = prediction.sides
+    out: dict[str, Any] = {
+        "id": _plain(prediction.id),
+        "origin": prediction.origin,
+        "says": _plain(prediction.says),
+        "probability": _number(prediction.sure),
+        "measurement": prediction.measurement.removeprefix("the "),
+        "unit": prediction.unit,
+        "now": _number(prediction.now),
+        for_name: [_effect(e, show_rows) for e in prediction.for_it],
+        against_name: [_effect(e, show_rows) for e in prediction.against],
+        "nearest": [_effect(e, show_rows) for e in prediction.nearest],
+        "flip": _flip(prediction.flip),
+    }
+    if show_rows:
+        out |= {"truth": _plain(prediction.truth), "row": _row(prediction.row)}
+    return out
+
+
+def _effect(effect: RowEffect, show_rows: bool) -> dict[str, Any]:
+    out = {
+        "id": _plain(effect.id),
+        "estimate": _number(effect.estimate.change),
+        "refit": _number(effect.refit.change),
+        "verdict": effect.verdict,
+    }
+    if effect.similarity is not None:
+        out["similarity"] = _number(effect.similarity)
+    if show_rows:
+        out |= {"label": _plain(effect.label), "row": _row(effect.row)}
+    return out
+
+
+def _flip(flip: SmallestFlip | None) -> dict[str, Any] | None:
+    if flip is None:
+        return None
+    return {
+        "found": flip.found,
+        "rows": [_plain(row) for row in flip.rows],
+        "before": _plain(flip.before),
+        "after": _plain(flip.after),
+        "proved": flip.proved,
+    }
+
+
+def _row(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {str(name): _plain(value) for name, value in row.items()}
+
+
+def _number(x: float | None) -> float | None:
+    return float(x) if x is not None and math.isfinite(x) else None
+
+
+def _plain(x: Any) -> Any:
+    if hasattr(x, "item") and getattr(x, "shape", None) == ():
+        x = x.item()
+    if isinstance(x, float):
+        return _number(x)
+    if x is None or isinstance(x, str | int | bool):
+        return x
+    return [_plain(y) for y in x] if isinstance(x, Sequence) else str(x)

@@ -1,0 +1,39 @@
+"""Options that several commands share, each spelt once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["AsJson", "Data", "Debug", "Id", "Model", "NoRows", "Seed", "Solver", "Target", "TrustPickle"]
+
+Data = Annotated[Path, typer.Argument(help="The table: CSV, TSV, either gzipped, or Parquet.", show_default=False)]
+Target = Annotated[
+    str | None, typer.Option("--target", "-t", help="The column that is predicted.", show_default=False)
+]
+Id = Annotated[
+    str | None,
+    typer.Option("--id", help="A column of your own ids; rows are named by it everywhere.", show_default=False),
+]
+Model = Annotated[
+    Path | None,
+    typer.Option(
+        "--model", help="Your fitted scikit-learn model, as skops; else a pipeline is fitted here.", show_default=False
+    ),
+]
+TrustPickle = Annotated[bool, typer.Option("--trust-pickle", help="Load a pickle, which runs code of its maker.")]
+Solver = Annotated[str, typer.Option("--solver", help="auto, cholesky, woodbury, cg or lissa.")]
+Seed = Annotated[int, typer.Option("--seed", help="What is held out, and which rows the check draws.")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON with stable keys on stdout, and nothing else there.")]
+NoRows = Annotated[bool, typer.Option("--no-rows", help="Ids only: leave what the rows hold out of every output.")]
+
+
+def _debug(ctx: typer.Context, value: bool) -> bool:
+    """Told to the one place that shows errors, before the command begins."""
+    ctx.obj.debug = value
+    return value
+
+
+Debug = Annotated[
+    bool, typer.Option("--debug", callback=_debug, is_eager=True, help="Print the traceback of an error.")
+]

@@ -1,0 +1,62 @@
+"""How a command prints: a page of at most 80 columns, or JSON; and commands that can be pasted back.
+
+Stands on display; each command ends here.
+"""
+
+import json
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from upweight.display.blocks import Document
+from upweight.display.terminal import render
+
+__all__ = ["WIDTH", "command_line", "print_json", "print_page", "program", "took"]
+
+WIDTH = 80
+
+
+def print_page(document: Document) -> None:
+    """The document on stdout, as wide as the terminal but never wider than 80 columns."""
+    width = min(WIDTH, shutil.get_terminal_size().columns) if sys.stdout.isatty() else WIDTH
+    sys.stdout.write(render(document, width))
+    sys.stdout.flush()
+
+
+def print_json(content: Mapping[str, Any]) -> None:
+    """One JSON value on stdout; what is not a number is null."""
+    sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=True, allow_nan=False, default=str) + "\n")
+    sys.stdout.flush()
+
+
+def command_line(command: str, data: str | os.PathLike[str], options: Sequence[tuple[str, object]]) -> str:
+    """A line for the shell: options without a value are left out, a flag stands alone."""
+    words = [program(), command, os.fspath(data)]
+    for name, value in options:
+        if value is True:
+            words.append(name)
+        elif value is not None and value is not False:
+            words += [name, str(value)]
+    return " ".join(shlex.quote(word) for word in words)
+
+
+def program() -> str:
+    """How this program is called from where the user stands: its name on the path, else the way to its file."""
+    called = Path(sys.argv[0])
+    if called.stem != "upweight":
+        return "upweight"
+    found = shutil.which("upweight")
+    if found is not None and Path(found).resolve() == called.resolve():
+        return "upweight"
+    relative = os.path.relpath(called)
+    return str(called) if relative.startswith("..") else relative
+
+
+def took(seconds: float) -> str:
+    """ "9 s. Nothing left this machine." """
+    spent = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    return f"{spent}. Nothing left this machine."

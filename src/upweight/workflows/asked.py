@@ -1,0 +1,99 @@
+"""Which predictions are explained: rows of the file, rows of another file, or the worst; and a model without them.
+
+Stands on table_model and explain; the commands stand on it.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from upweight.display.words import count
+from upweight.errors import InputError
+from upweight.tables.read import read_table
+from upweight.tables.target import require_column
+from upweight.workflows.explain import worst
+from upweight.workflows.table_model import TableModel, without
+
+__all__ = ["AT_ONCE", "Asked", "ask_query", "ask_rows", "ask_worst"]
+
+AT_ONCE = 100  # predictions explained in one go: each is refitted some thirty times
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """`table`: the model that answers; `x`: its input; `y`: truths or None; `rows`: as they are, without the target."""
+
+    table: TableModel
+    x: Any
+    y: pd.Series | None
+    rows: pd.DataFrame
+    origins: tuple[str, ...]
+
+
+def ask_rows(table: TableModel, ids: Sequence[str], keep: bool = False, solver: str = "auto") -> Asked:
+    """Rows of the file by id; training rows among them are first taken out, unless they are kept.
+
+    Raises: InputError for rows that there are not, or that the model cannot do without.
+    """
+    return _of_file(table, table.positions(ids), keep, solver)
+
+
+def ask_worst(table: TableModel, k: int, keep: bool = False, solver: str = "auto") -> Asked:
+    """The k held-out rows with most loss; where no row was held out, the training rows with most loss without them.
+
+    Raises: InputError if k is no count.
+    """
+    if k < 1:
+        raise InputError(f"--worst {k} asks for nothing. Give 1 or more.")
+    _few(k)
+    if len(table.held_out):
+        at = table.held_out[worst(table.influence, table.x(table.held_out), table.y(table.held_out), k)]
+        return _of_file(table, [int(i) for i in at], keep, solver)
+    alone = table.influence.self_influence()
+    own = table.influence.attribution.head
+    loss = np.asarray(own.loss.value(own.outputs, own.targets)) + alone.values[0]
+    at = table.train[np.argsort(-loss, kind="stable")[:k]]
+    return _of_file(table, [int(i) for i in at], keep, solver)
+
+
+def ask_query(table: TableModel, path: str | os.PathLike[str], id_column: str | None = None) -> Asked:
+    """The rows of another file; a target column in it is the truth.
+
+    Raises: InputError that names the file and the columns that it lacks; FileError.
+    """
+    frame = read_table(path).frame
+    _few(len(frame))
+    if id_column is not None:
+        require_column(frame, id_column, "id column")
+        frame = frame.set_index(pd.Index(frame[id_column].tolist()))
+    try:
+        x = table.inputs(frame)
+    except InputError as error:
+        raise InputError(f"{os.fspath(path)}: {error}") from error
+    y = frame[table.target] if table.target in frame.columns else None
+    rows = frame.drop(columns=table.target, errors="ignore")
+    return Asked(table, x, y, rows, (f"a row of {os.fspath(path)}",) * len(frame))
+
+
+def _of_file(table: TableModel, at: list[int], keep: bool, solver: str) -> Asked:
+    _few(len(at))
+    left = table if keep else without(table, at, solver)
+    train, held = set(table.train.tolist()), set(table.held_out.tolist())
+    learnt = "left among the training rows" if keep else "taken out of the training rows first"
+    origins = tuple(
+        learnt if i in train else "held out of the training rows" if i in held else "without a known target" for i in at
+    )
+    y = left.y(at)
+    return Asked(left, left.x(at), None if y.isna().all() else y, left.frame.iloc[at].drop(columns=table.target), origins)
+
+
+def _few(predictions: int) -> None:
+    if predictions > AT_ONCE:
+        raise InputError(
+            f"{count(predictions, 'prediction')} to explain; {AT_ONCE} at a time are the most. "
+            "Give fewer rows, or --worst K for those that matter."
+        )

@@ -1,0 +1,312 @@
+"""Why a model predicts what it does: for each prediction the rows behind it, really refitted; the check; the grade.
+
+Stands on influence, questions and measured; the commands and the demo stand on it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from upweight import questions
+from upweight.adapters.inputs import count_rows, read_ids, take_rows
+from upweight.arrays import to_numpy
+from upweight.display.words import Effect, Verdict
+from upweight.errors import InputError
+from upweight.influence import Influence
+from upweight.measurement import decided
+from upweight.questions.base import rows_as_they_are
+from upweight.questions.on_set import as_predicted
+from upweight.removal.effects import query_outputs
+from upweight.scores import Scores
+from upweight.validation.check import Check
+from upweight.validation.grade import Grade
+from upweight.workflows.explanation import Explanation, Overall, Prediction, RowEffect
+from upweight.workflows.measured import ERROR, chosen, scored
+
+__all__ = ["CHECKED", "FLIP_REFITS", "SHOWN", "Progress", "explain", "harmful_overall", "says", "worst"]
+
+SHOWN = 3  # rows of each kind beside a prediction
+CHECKED = 24  # rows that the check removes
+FLIP_REFITS = 20  # what the search for a flip takes, roughly: only the time said beforehand uses it
+CELLS = 2e7  # scores held at once for the rows that harm most: 160 MB
+
+Progress = Callable[[str], None]  # told what has just been done
+
+
+def explain(
+    influence: Influence,
+    X: Any,
+    y: Any = None,
+    *,
+    measurement: str | None = None,
+    shown: int = SHOWN,
+    check_rows: int = CHECKED,
+    to: Any = None,
+    held_out: tuple[Any, Any] | None = None,
+    rows: pd.DataFrame | None = None,
+    queries: pd.DataFrame | None = None,
+    origins: Sequence[str] | None = None,
+    target: str = "y",
+    id_name: str = "row",
+    notes: Sequence[str] = (),
+    mismatch: str | None = None,
+    seed: int = 0,
+    progress: Progress = lambda done: None,
+) -> Explanation:
+    """Each prediction of X with the rows that helped and harmed it, refitted; the smallest flip; check and grade.
+
+    y: the truth, None or NaN where it is not known. measurement None: the loss of a class; of a number its error in
+    the target's unit, or its value where the truth is not known. to: the class to reach, or the value to cross (no
+    flip is sought for a number without it). held_out: rows on which harm to all predictions is measured.
+    mismatch: what is known of the model not having been fitted on these rows, though this refit of it was.
+    rows, queries: the training rows and X as they are, where X was prepared; origins: where each row of X stands.
+    Raises: InputError, MeasurementError, UnsupportedModel.
+    """
+    count = count_rows(X, "X")
+    truths = _truths(y, count)
+    ids = read_ids(X, None, count)
+    as_they_are = _rows_of(influence.adapted.rows if rows is None else rows)
+    asked = _rows_of(X if queries is None else queries)
+    read, sure = says(influence, X)
+    predictions = []
+    for i in range(count):
+        one = take_rows(X, [i])
+        name = chosen(measurement, influence.adapted.kind, truths[i] is not None)
+        label = None if truths[i] is None else take_rows(y, [i])
+        scores = scored(influence, one, label, name)
+        similarity = _similarity(influence, one)
+        behind = {kind: _behind(scores, similarity, kind, shown, as_they_are) for kind in _kinds(scores)}
+        for_it, against = behind.values()
+        predictions.append(
+            Prediction(
+                id=ids[i],
+                origin="" if origins is None else origins[i],
+                says=read[i],
+                sure=None if sure is None else float(sure[i]),
+                truth=truths[i],
+                row=asked([i])[0],
+                measurement=scores.measurement,
+                unit=scores.unit,
+                now=None if scores.base is None else float(scores.base[0]),
+                for_it=for_it,
+                against=against,
+                nearest=_nearest(scores, similarity, shown, as_they_are),
+                flip=_flip(influence, one, read[i], truths[i], to),
+                influence=scores.values[0],
+                similarity=similarity,
+                sides=_kinds(scores),
+                better=scores.better,
+                is_class=influence.adapted.kind == "classification",
+            )
+        )
+        progress(f"{id_name} {ids[i]} explained")
+    overall = None
+    if held_out is not None and count_rows(held_out[0], "held_out") > 0:
+        overall = harmful_overall(influence, *held_out, rows=rows, seed=seed)
+        progress("the rows that harm the held-out predictions found")
+    check = _check(influence, X, y, truths, read, measurement, check_rows, seed)
+    progress(f"{len(check.row_ids)} rows removed for the check")
+    return Explanation(
+        predictions=tuple(predictions),
+        overall=overall,
+        check=check,
+        grade=_with_mismatch(check.grade, mismatch),
+        kind=influence.adapted.kind,
+        target=target,
+        model_name=influence.adapted.model_name,
+        train_rows=len(influence.row_ids),
+        row_ids=influence.row_ids,
+        id_name=id_name,
+        how=scores.how,
+        meaning=scores.meaning,
+        notes=(*notes, *influence.adapted.notes),
+    )
+
+
+def worst(influence: Influence, X: Any, y: Any, k: int) -> list[int]:
+    """Positions of the k queries with most loss, the worst first."""
+    question = questions.ask(influence.adapted, influence.attribution, X, y, "loss")
+    return [int(i) for i in np.argsort(-question.now(), kind="stable")[:k]]
+
+
+def harmful_overall(
+    influence: Influence, X: Any, y: Any, *, shown: int = 5, rows: pd.DataFrame | None = None, seed: int = 0
+) -> Overall:
+    """The rows whose removal would lower the mean loss (of a number: the mean error) over X most, really refitted.
+
+    Where rows × queries would not fit CELLS, a sample of X drawn from `seed` stands for it.
+    """
+    n, total = len(influence.row_ids), count_rows(X, "X")
+    q = min(total, max(50, int(CELLS // n)))
+    if q < total:
+        drawn = np.sort(np.random.default_rng(seed).choice(total, size=q, replace=False))
+        X, y = take_rows(X, drawn), take_rows(y, drawn)
+    scores = scored(influence, X, y, chosen(None, influence.adapted.kind, True))
+    mean = scores.values.mean(axis=0)
+    base = float(np.mean(scores.base)) if scores.base is not None else 0.0
+    at = [int(i) for i in np.argsort(mean, kind="stable")[:shown] if mean[i] < 0]
+    refits = _refits(scores, at).mean(axis=1)
+    read, sure = _said_of(influence, at)
+    as_they_are = _rows_of(influence.adapted.rows if rows is None else rows)
+
+    def effect(change: float) -> Effect:
+        finite = float(change) if np.isfinite(change) else None
+        return Effect(finite, base, scores.measurement, scores.unit, "lower", reason="the refit found no optimum")
+
+    effects = tuple(
+        RowEffect(
+            id=scores.row_ids[i],
+            label=_plain(scores.labels[i]),
+            estimate=effect(mean[i]),
+            refit=effect(real),
+            row=row,
+            says=read[j],
+            sure=None if sure is None else float(sure[j]),
+        )
+        for j, (i, real, row) in enumerate(zip(at, refits, as_they_are(at), strict=True))
+    )
+    return Overall(effects, scores.measurement, scores.unit, base, q, total)
+
+
+def says(influence: Influence, X: Any) -> tuple[list[Any], NDArray[np.float64] | None]:
+    """What the model says of each row of X: classes, or numbers; and how sure it is (None without probabilities)."""
+    adapted = influence.adapted
+    return _said(influence, query_outputs(influence.attribution.head, adapted.read_query(X)))
+
+
+def _said_of(influence: Influence, at: Sequence[int]) -> tuple[list[Any], NDArray[np.float64] | None]:
+    """The same of training rows, by position."""
+    return _said(influence, influence.attribution.head.outputs[np.asarray(at, dtype=int)])
+
+
+def _said(influence: Influence, z: Any) -> tuple[list[Any], NDArray[np.float64] | None]:
+    adapted = influence.adapted
+    values = as_predicted(adapted, influence.attribution, z)
+    if adapted.kind == "regression":
+        return [_plain(value) for value in values], None
+    at = to_numpy(decided(z))
+    sure = np.asarray([values[i, k] for i, k in enumerate(at)]) if adapted.has_probability else None
+    return [_plain(adapted.classes[int(k)]) for k in at], sure
+
+
+def _behind(
+    scores: Scores,
+    similarity: NDArray[np.float64],
+    kind: Verdict,
+    shown: int,
+    rows: Callable[[Sequence[int]], list[Mapping[str, Any]]],
+) -> tuple[RowEffect, ...]:
+    return _effects(scores, scores.ranked(shown, 0, kind), similarity, rows)
+
+
+def _nearest(
+    scores: Scores,
+    similarity: NDArray[np.float64],
+    shown: int,
+    rows: Callable[[Sequence[int]], list[Mapping[str, Any]]],
+) -> tuple[RowEffect, ...]:
+    at = [int(i) for i in np.argsort(-similarity, kind="stable")[:shown]]
+    return _effects(scores, at, similarity, rows)
+
+
+def _effects(
+    scores: Scores,
+    at: Sequence[int],
+    similarity: NDArray[np.float64],
+    rows: Callable[[Sequence[int]], list[Mapping[str, Any]]],
+) -> tuple[RowEffect, ...]:
+    refits = _refits(scores, at)[:, 0]
+    return tuple(
+        RowEffect(
+            id=scores.row_ids[i],
+            label=_plain(scores.labels[i]),
+            estimate=scores.effect(float(scores.values[0, i])),
+            refit=scores.effect(float(real) if np.isfinite(real) else None),
+            row=row,
+            similarity=float(similarity[i]),
+        )
+        for i, real, row in zip(at, refits, rows(at), strict=True)
+    )
+
+
+def _refits(scores: Scores, at: Sequence[int]) -> NDArray[np.float64]:
+    """[r, q]."""
+    if scores.refitter is None or not at:
+        return np.full((len(at), len(scores.values)), np.nan)
+    return scores.refitter(at)
+
+
+def _similarity(influence: Influence, one: Any) -> NDArray[np.float64]:
+    """[n]: cosine of the features, from −1 to 1."""
+    measured = "prediction"  # any will do: the features alone are compared
+    found = questions.ask(influence.adapted, influence.attribution, one, None, measured).similarity()
+    return np.zeros(len(influence.row_ids)) if found is None else found[0]
+
+
+def _kinds(scores: Scores) -> tuple[Verdict, Verdict]:
+    return ("raises", "lowers") if scores.better is None else ("helpful", "harmful")
+
+
+def _flip(influence: Influence, one: Any, read: Any, truth: Any, to: Any) -> Any:
+    """Towards `to`; else towards the truth where the model reads another class; else towards any other class."""
+    if influence.adapted.kind == "regression":
+        return None if to is None else influence.smallest_flip(one, to)
+    goal = truth if to is None and truth != read else to
+    return influence.smallest_flip(one, goal)
+
+
+def _check(
+    influence: Influence,
+    X: Any,
+    y: Any,
+    truths: Sequence[Any],
+    read: Sequence[Any],
+    measurement: str | None,
+    rows: int,
+    seed: int,
+) -> Check:
+    """On all predictions at once; a class that is not known stands as the one that was read."""
+    name = chosen(measurement, influence.adapted.kind, all(t is not None for t in truths))
+    if name == ERROR or (influence.adapted.kind == "regression" and name == "prediction"):
+        return influence.check(X, measurement="prediction", rows=rows, seed=seed)
+    labels = [r if t is None else t for t, r in zip(truths, read, strict=True)]
+    given = None if all(t is None for t in truths) else y if None not in truths else np.asarray(labels, dtype=object)
+    return influence.check(X, given, name, rows, seed)
+
+
+def _truths(y: Any, count: int) -> list[Any]:
+    """The truth of each query, None where it is not known.
+
+    Raises: InputError if there is another number of them.
+    """
+    if y is None:
+        return [None] * count
+    if count_rows(y, "y") != count:
+        raise InputError(f"X has {count} rows and y has {count_rows(y, 'y')}. Give one per row, or NaN.")
+    return [None if pd.isna(value) else _plain(value) for value in (y.tolist() if hasattr(y, "tolist") else y)]
+
+
+def _rows_of(source: Any) -> Callable[[Sequence[int]], list[Mapping[str, Any]]]:
+    """Positions -> rows as they are, by column."""
+
+    def rows(at: Sequence[int]) -> list[Mapping[str, Any]]:
+        columns = rows_as_they_are(source, at)
+        return [{name: column[j] for name, column in columns.items()} for j in range(len(at))]
+
+    return rows
+
+
+def _plain(value: Any) -> Any:
+    """A numpy scalar as Python's own."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _with_mismatch(found: Grade, mismatch: str | None) -> Grade:
+    """A refit without the rows asked about is at its optimum whatever the model was fitted on: its fault stays."""
+    if mismatch is None or mismatch in found.reasons:
+        return found
+    cure = "give the rows and labels that the model was fitted on"
+    return Grade("D", (mismatch, *found.reasons), (cure,), found.checked)

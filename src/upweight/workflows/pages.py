@@ -1,0 +1,151 @@
+"""An explanation as what people read: the report (Overview, Why, Map, Trust) and the shorter answer of a terminal.
+
+Stands on passages and display; the commands and the demo stand on it. Source: UX.md 4 and 6.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from upweight.display.blocks import Block, Document, Facts, GradeView, Point, Reasons, Scatter, Section, Sentence
+from upweight.display.words import Effect, count, measured, number, percent, verdict
+from upweight.workflows.explanation import Explanation, Prediction
+from upweight.workflows.passages import flip_sentence, now, overall_table, question, row_cards, row_table, said
+
+__all__ = ["answer", "document", "grade_view", "overall_title"]
+
+MAPPED = 400  # dots of a map: those that matter most, and a sample of the rest
+MAPS = 5
+Pairs = Sequence[tuple[str, str]]
+
+
+def document(
+    explanation: Explanation,
+    title: str,
+    subtitle: str = "",
+    footer: str = "",
+    facts: Pairs = (),
+    last: Sequence[Block] = (),
+    show_rows: bool = True,
+) -> Document:
+    """The report. facts: what was read and fitted; last: blocks at the end of Trust (how to run it again)."""
+    overview: list[Block] = [Facts(tuple(facts))] if facts else []
+    if explanation.overall is not None:
+        overview += [Sentence(overall_title(explanation), strong=True)]
+        overview += [overall_table(explanation.overall, explanation.id_name, show_rows)]
+    sections = [
+        Section("Overview", "overview", tuple(overview)),
+        *(_why(explanation, p, f"why-{p.id}" if i else "why", show_rows, True) for i, p in enumerate(explanation.predictions)),
+        Section("Map", "map", tuple(_map(explanation, p) for p in explanation.predictions[:MAPS])),
+        _trust(explanation, last),
+    ]
+    return Document(title, subtitle, _headline(explanation), grade_view(explanation), tuple(sections), footer)
+
+
+def answer(
+    explanation: Explanation,
+    title: str,
+    subtitle: str = "",
+    footer: str = "",
+    facts: Pairs = (),
+    last: Sequence[Block] = (),
+    show_rows: bool = True,
+) -> Document:
+    """The terminal's page: one prediction with its rows as they are, several with a table each; check, grade, next."""
+    alone = len(explanation.predictions) == 1
+    sections = [Section("", "data", (Facts(tuple(facts)),))] if facts else []
+    sections += [_why(explanation, p, "why", show_rows, alone) for p in explanation.predictions]
+    if explanation.overall is not None and explanation.overall.rows:
+        table = overall_table(explanation.overall, explanation.id_name, show_rows)
+        sections.append(Section(overall_title(explanation), "overall", (table,), _loss_now(explanation)))
+    trust = (Facts((("Checked", explanation.check.sentence()),)), Reasons(grade_view(explanation)))
+    noted = tuple(("Note" if i == 0 else "", note) for i, note in enumerate(explanation.notes))
+    sections.append(Section("", "trust", (*trust, *((Facts(noted),) if noted else ()))))
+    sections.append(Section("", "last", tuple(last)))
+    return Document(title, subtitle, sections=tuple(sections), footer=footer)
+
+
+def grade_view(explanation: Explanation) -> GradeView:
+    """The grade as a block."""
+    grade = explanation.grade
+    return GradeView(grade.letter, grade.reasons, grade.would_raise, grade.checked)  # type: ignore[arg-type]
+
+
+def overall_title(explanation: Explanation) -> str:
+    """The heading of the rows that harm most."""
+    return f"{explanation.id_name.capitalize() if explanation.id_name == 'row' else explanation.id_name}s that hurt the held-out predictions most"
+
+
+def _loss_now(explanation: Explanation) -> str:
+    overall = explanation.overall
+    if overall is None:
+        return ""
+    of = "" if overall.queries == overall.held_out else f" over {overall.queries:,} of {overall.held_out:,} drawn"
+    return f"({measured(overall.measurement).removeprefix('the ')} now: {number(overall.now, overall.unit)} a row{of})"
+
+
+def _why(explanation: Explanation, prediction: Prediction, anchor: str, show_rows: bool, cards: bool) -> Section:
+    name = explanation.id_name
+    blocks: list[Block] = []
+    if text := now(prediction):
+        blocks.append(Sentence(text))
+    blocks.append(
+        row_cards(prediction, name, show_rows) if cards else row_table(prediction, name, show_rows)
+    )
+    if flip := flip_sentence(prediction, name):
+        blocks.append(Sentence(flip, strong=True))
+    return Section(question(prediction, name, show_rows), anchor, tuple(blocks))
+
+
+def _headline(explanation: Explanation) -> tuple[str, ...]:
+    """The answer first: what is wrong and what would mend it."""
+    name = explanation.id_name
+    out = []
+    for prediction in explanation.predictions[:3]:
+        flip = flip_sentence(prediction, name) if prediction.flip is not None and prediction.flip.found else None
+        out.append(f"{name} {prediction.id}: the model says {said(prediction)}. " + (flip or ""))
+    more = len(explanation.predictions) - 3
+    if more > 0:
+        out.append(f"and {count(more, 'more prediction')} below")
+    return tuple(line.strip() for line in out)
+
+
+def _map(explanation: Explanation, prediction: Prediction) -> Scatter:
+    """Influence (up: helpful) against distance: where the rows that matter stand."""
+    sign = -1.0 if prediction.better == "higher" else 1.0
+    size = np.abs(prediction.influence)
+    at = np.argsort(-size, kind="stable")
+    if len(at) > MAPPED:  # the rest evenly by rank: a sample that needs no seed
+        rest = at[MAPPED // 2 :]
+        at = np.concatenate([at[: MAPPED // 2], rest[np.linspace(0, len(rest) - 1, MAPPED // 2).astype(int)]])
+    points = tuple(
+        Point(
+            1.0 - float(prediction.similarity[i]),
+            sign * float(prediction.influence[i]),
+            f"{explanation.id_name} {explanation.row_ids[i]}",
+            verdict(_effect(prediction, float(prediction.influence[i]))),
+        )
+        for i in at
+    )
+    drawn = "" if len(points) == len(prediction.influence) else f"; {len(points):,} of {len(prediction.influence):,} rows"
+    up = "up: helpful" if prediction.better else "up: removal raises"
+    return Scatter(
+        f"{explanation.id_name} {prediction.id}: influence ({up}) against distance{drawn}",
+        "distance (1 − cosine of the features)",
+        f"change without the row ({prediction.unit})",
+        points,
+        "y = 0",
+    )
+
+
+def _effect(prediction: Prediction, change: float) -> Effect:
+    better = prediction.better
+    return Effect(change, prediction.now, prediction.measurement, prediction.unit, better)  # type: ignore[arg-type]
+
+
+def _trust(explanation: Explanation, last: Sequence[Block]) -> Section:
+    """The check's own section, then how it was computed, what was noted, and how to run it again."""
+    section = explanation.check.section()
+    said_so = (*explanation.notes, explanation.meaning, explanation.how)
+    blocks = [Reasons(grade_view(explanation)) if isinstance(b, Reasons) else b for b in section.blocks]
+    return Section("Trust", "trust", (*blocks, *(Sentence(text) for text in said_so), *last))

@@ -1,0 +1,171 @@
+"""The parts of a page about predictions and rows: sentences, cards and tables.
+
+Stands on explanation and display; pages and the demo put them on a page. Source: UX.md 1 and 6.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from upweight.display.blocks import CardGroup, Column, RowCard, RowCards, RowTable, RowView, Sentence, TableRow
+from upweight.display.row_view import row_view
+from upweight.display.words import (
+    Effect,
+    Verdict,
+    absent,
+    group_title,
+    measured,
+    number,
+    percent,
+    short,
+    size,
+    verdict,
+    with_refit,
+)
+from upweight.workflows.explanation import Overall, Prediction, RowEffect
+
+__all__ = ["flip_sentence", "now", "overall_table", "question", "row_cards", "row_table", "said", "value"]
+
+
+def value(x: Any) -> str:
+    """A label or a number as a reader writes it."""
+    if x is None:
+        return absent("empty")
+    return number(x) if isinstance(x, float) else str(x)
+
+
+def said(prediction: Prediction, unit: str = "") -> str:
+    """What the model says: "1 (61 %)", "152"."""
+    sure = "" if prediction.sure is None else f" ({percent(prediction.sure)})"
+    return f"{value(prediction.says)}{sure}"
+
+
+def question(prediction: Prediction, id_name: str, show_rows: bool = True) -> str:
+    """The heading: what the model says of which row, and the truth where it is known."""
+    truth = ""
+    if show_rows and prediction.truth is not None:
+        truth = f" (it is {value(prediction.truth)})"
+    return f"Why does the model say {value(prediction.says)} for {id_name} {prediction.id}?{truth}"
+
+
+def now(prediction: Prediction) -> str:
+    """How sure the model is, and the measurement at the fit."""
+    parts = []
+    if prediction.sure is not None:
+        parts.append(f"it gives {value(prediction.says)} a probability of {percent(prediction.sure)}")
+    if prediction.now is not None and prediction.measurement != "prediction":
+        parts.append(f"{measured(prediction.measurement)} here is {number(prediction.now, prediction.unit)}")
+    if prediction.origin:
+        parts.append(prediction.origin)
+    return "; ".join(parts)
+
+
+def flip_sentence(prediction: Prediction, id_name: str) -> str | None:
+    """What the smallest set found does, as a refit confirmed it; or that none was found."""
+    flip = prediction.flip
+    if flip is None:
+        return None
+    if not flip.found:
+        return f"Smallest flip: {flip.sentence}"
+    ids = ", ".join(str(row) for row in flip.rows[:12]) + (f" and {len(flip.rows) - 12} more" if len(flip.rows) > 12 else "")
+    rows = f"{id_name} {ids}" if len(flip.rows) == 1 else f"{id_name}s {ids}"
+    does = "reads" if prediction.is_class else "predicts"
+    proof = "yes, it does" if flip.found else ""
+    return f"Without {rows} it {does} {value(flip.after)}. Really refitted: {proof}."
+
+
+def row_cards(prediction: Prediction, id_name: str, show_rows: bool = True, sentences: bool = True) -> RowCards:
+    """The row asked about, and the rows for and against it and nearest to it, as they are."""
+    for_name, against_name = prediction.sides
+    groups = [
+        _group(prediction, against_name, prediction.against, id_name, show_rows, sentences),
+        _group(prediction, for_name, prediction.for_it, id_name, show_rows, sentences),
+        CardGroup(
+            "nearest, for comparison",
+            tuple(_card(effect, None, id_name, show_rows, sentences) for effect in prediction.nearest),
+        ),
+    ]
+    asked = RowCard(
+        str(prediction.id),
+        _view(prediction.row, show_rows, f"{id_name} {prediction.id}"),
+        value(prediction.truth) if show_rows and prediction.truth is not None else "",
+        short=f"says {said(prediction)}",
+        id_name=id_name,
+    )
+    return RowCards(tuple(groups), asked)
+
+
+def row_table(prediction: Prediction, id_name: str, show_rows: bool = True) -> RowTable:
+    """The same rows, one a line: the label, the estimate, the refit."""
+    rows = tuple(
+        TableRow(
+            str(effect.id),
+            (*((value(effect.label),) if show_rows else ()), short(effect.estimate), short(effect.refit)),
+            effect.verdict,
+        )
+        for effect in (*prediction.against, *prediction.for_it)
+    )
+    columns = (*((Column("label"),) if show_rows else ()), Column("estimate"), Column("refit"))
+    caption = f"without this {id_name} {measured(prediction.measurement)} here would"
+    return RowTable(caption, columns, rows, id_name)
+
+
+def overall_table(overall: Overall, id_name: str, show_rows: bool = True) -> RowTable:
+    """The rows that harm the held-out predictions most."""
+    label = (Column("label"), Column("model says")) if show_rows else ()
+    what = "the loss" if overall.measurement == "loss" else measured(overall.measurement)
+    rows = tuple(
+        TableRow(
+            str(effect.id),
+            (
+                *((value(effect.label), _read(effect)) if show_rows else ()),
+                short(effect.estimate),
+                short(effect.refit),
+            ),
+            effect.verdict,
+        )
+        for effect in overall.rows
+    )
+    return RowTable("", (*label, Column(f"without it {what} would"), Column("refit")), rows, id_name)
+
+
+def _read(effect: RowEffect) -> str:
+    """What the model says of a training row, and how sure it is where that is not its label."""
+    sure = "" if effect.sure is None else f" ({percent(effect.sure)})"
+    return f"{value(effect.says)}{sure}"
+
+
+def _group(
+    prediction: Prediction,
+    name: Verdict,
+    effects: tuple[RowEffect, ...],
+    id_name: str,
+    show_rows: bool,
+    sentences: bool,
+) -> CardGroup:
+    title = group_title(name, prediction.measurement, better=prediction.better)  # type: ignore[arg-type]
+    return CardGroup(title, tuple(_card(e, name, id_name, show_rows, sentences) for e in effects), name)
+
+
+def _card(effect: RowEffect, expected: Verdict | None, id_name: str, show_rows: bool, sentences: bool) -> RowCard:
+    """`expected`: what the list says of its rows; a refit that says otherwise is spelt out."""
+    real = effect.shown
+    brief = f"by {size(real)}" if verdict(real) == expected else short(real)
+    if expected is None:
+        brief = ""
+    return RowCard(
+        str(effect.id),
+        _view(effect.row, show_rows, f"training {id_name} {effect.id}"),
+        value(effect.label) if show_rows else "",
+        short=brief,
+        sentence=_sentence(effect) if sentences else "",
+        verdict=None if expected in (effect.verdict, None) else effect.verdict,
+        id_name=id_name,
+    )
+
+
+def _sentence(effect: RowEffect) -> str:
+    return with_refit(effect.estimate, effect.refit)
+
+
+def _view(row: Mapping[str, Any], show_rows: bool, alt: str) -> RowView | None:
+    return row_view(row, alt=alt) if show_rows and row else None
