@@ -20,6 +20,7 @@ from upweight.removal.warm_refit import refit_without
 from upweight.sensitivity import Implicit
 from upweight.shapes import Array, Bool, Float, Vectors
 from upweight.solvers import Prepared, Solver
+from upweight.solvers.auto import choose
 
 __all__ = ["Attribution"]
 
@@ -45,9 +46,17 @@ class Attribution:
         return curvature, self.solver.prepare(curvature)
 
     @cached_property
+    def _direct(self) -> Prepared:
+        """The same curvature by a solver that has leverages: an iterative one without them would solve n · c times."""
+        curvature, prepared = self._removal
+        if prepared.leverages is not None or prepared.inverse is not None:
+            return prepared
+        return choose(self.head).solver.prepare(curvature)
+
+    @cached_property
     def leverage(self) -> Leverage:
         """ũ, leverages and own moves of every row."""
-        return leverage_corrected(*self._removal)
+        return leverage_corrected(self._removal[0], self._direct)
 
     def removals(self, v: Vectors, removal: str) -> Removals:
         """Change of k linear measurements without each row: removal "leverage" or "first_order"."""
@@ -64,7 +73,7 @@ class Attribution:
         keys = [tuple(sorted({int(r) for r in rows})) for rows in sets]
         new = [key for key in dict.fromkeys(keys) if key not in self._refits]
         if new:
-            refits = refit_without(self.head, self._removal[1], new)
+            refits = refit_without(self.head, self._direct, new)
             for j, key in enumerate(new):
                 self._refits[key] = (refits.vectors[j, :], bool(refits.converged[j]))
         xp = namespace(self.head.weights)
