@@ -18,7 +18,7 @@ ADAPTIVE_UP_TO = 12  # rows: beyond it the prefix's set is large enough for twin
 GROW = 1.5
 ROUNDS = 12
 
-Margins = Callable[[Sequence[Sequence[int]]], NDArray[np.float64]]  # sets of rows -> margin after a real refit
+Margins = Callable[[Sequence[Sequence[int]]], NDArray[np.float64]]  # sets of rows -> margin after a real refit, or inf
 Effects = Callable[[Sequence[int]], NDArray[np.float64]]  # rows already out -> change of the margin, each further row
 
 
@@ -116,12 +116,18 @@ def _pruned(rows: list[int], margins: _Counter) -> list[int]:
 
 def _adaptive(before: float, effects: Effects, margins: _Counter, at_most: int) -> list[int] | None:
     out: list[int] = []
+    needed: list[int] = []  # rows without which there is no optimum
     while len(out) < at_most:
         effect = effects(out)
+        effect[needed] = 0.0
         row = int(np.argmin(effect))
         if effect[row] >= 0:
             return None
+        margin = float(margins([[*out, row]])[0])
+        if margin == np.inf:
+            needed.append(row)
+            continue
         out.append(row)
-        if float(margins([out])[0]) < 0:
+        if margin < 0:
             return out
     return None
