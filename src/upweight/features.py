@@ -64,7 +64,7 @@ class Features(Taken, Protocol):
 class DenseFeatures:
     """Rows of an array of any float or integer type: each block is cast to `dtype` while it is read."""
 
-    x: Float[Array, "n d"]
+    x: Array  # [n, d]
     dtype: Array
 
     @property

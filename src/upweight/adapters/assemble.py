@@ -17,7 +17,7 @@ from upweight.adapters.reading import Reading, Task
 from upweight.adapters.refusals import refuse, refuse_positive
 from upweight.adapters.remarks import class_remarks, column_remarks, support_remark
 from upweight.adapters.sparse_features import SparseFeatures
-from upweight.adapters.stationarity import judge, polish, yardstick
+from upweight.adapters.stationarity import judge, polish, reconsider, yardstick
 from upweight.adapters.transformed import column_names, read_matrix
 from upweight.adapters.wrappers import Unwrapped, refuse_unfitted, replaced, unwrap
 from upweight.errors import InputError, UnsupportedModel, listed
@@ -62,7 +62,8 @@ def assemble(
     _refuse_interpolation(head, type(wrapped.final).__name__)
     sizes = yardstick(head, matrix, reading.spread)
     at_user = head
-    head, stationarity = polish(head, judge(head, reading.promise, sizes), sizes, reading.l1)
+    judged = reconsider(judge(head, reading.promise, sizes), reading, wrapped.final, n)
+    head, stationarity = polish(head, judged, sizes, reading.l1)
     remarks = [*column_remarks(matrix, x, names(matrix.shape[1])), *class_remarks(codes, reading.classes)]
     if reading.l1 is not None:
         remarks.append(support_remark(head, reading.l1))

@@ -33,6 +33,11 @@ class Yardstick:
         """How large an entry of ∇F is before anything is fitted."""
         return np.asarray(self.outputs[:, None] * self.columns[None, :])
 
+    @property
+    def largest(self) -> Float[Array, "c D"]:
+        """The largest of each output's entries: what rounding and a stalled solver leave spreads over all columns."""
+        return np.broadcast_to(np.max(self.entries, axis=1)[:, None], self.entries.shape)
+
 
 @dataclass(frozen=True)
 class Promise:
@@ -54,10 +59,10 @@ class Promise:
         return None if self.steps is None or self.limit is None else self.steps < self.limit
 
 
-def direct(solver: str, float32: bool = False) -> Promise:
-    """A factorisation: rounding alone."""
-    share = EXACT_FLOAT32 if float32 else EXACT
-    return Promise(solver, lambda yardstick: share * yardstick.entries)
+def direct(solver: str, float32: bool = False, dropped: float = 0.0) -> Promise:
+    """A factorisation: rounding alone, and what lies in directions that it drops, `dropped` of the largest."""
+    share = max(EXACT_FLOAT32 if float32 else EXACT, dropped)
+    return Promise(solver, lambda yardstick: share * yardstick.largest)
 
 
 def largest_entry(
@@ -70,7 +75,7 @@ def largest_entry(
     """
 
     def bound(yardstick: Yardstick) -> Float[Array, "c D"]:
-        return np.maximum(SLACK * tol / scale, fell * yardstick.entries)
+        return np.maximum(SLACK * tol / scale, fell * yardstick.largest)
 
     if solver == "newton-cholesky" and limit is not None:
         limit -= 1  # it counts from 0 and reports one step less where it gives up
@@ -95,7 +100,7 @@ def relative_to_start(
         start[:, -1] *= scaling
         entries = np.full_like(start, SLACK * share * float(np.linalg.norm(start.reshape(-1), ord=order)))
         entries[:, -1] /= scaling
-        return np.maximum(entries, NO_LONGER_FELL * yardstick.entries)
+        return np.maximum(entries, NO_LONGER_FELL * yardstick.largest)
 
     return Promise(solver, bound, 1.0, steps, limit)
 
@@ -105,7 +110,7 @@ def duality_gap(solver: str, gap: Float[Array, " c"], steps: int | None, limit: 
 
     def bound(yardstick: Yardstick) -> Float[Array, "c D"]:
         by_gap = np.sqrt(2.0 * np.maximum(gap, 0.0))[:, None] * yardstick.columns[None, :]
-        return np.asarray(by_gap + EXACT * yardstick.entries)
+        return np.asarray(by_gap + EXACT * yardstick.largest)
 
     return Promise(solver, bound, 1.0, steps, limit)
 

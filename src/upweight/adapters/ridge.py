@@ -130,6 +130,8 @@ def _promise(task: Task) -> Promise:
         return relative_to_start(solver, float(estimator.tol), steps if limit else None, limit)
     if hasattr(task.x, "indptr") and task.name == "LinearRegression":
         return relative_to_start("lsqr", float(estimator.tol), None, None)
+    if task.name == "LinearRegression" and int(estimator.rank_) < task.d:
+        return direct("LAPACK's gelsd", float32, dropped=float(estimator.tol) * task.d**0.5)
     return direct(solver, float32)
 
 

@@ -6,6 +6,7 @@ the optimum that every answer starts from. A difference below tol, about one row
 Stands on promise and newton; `assemble` stands on it. Source: METHODS.md 1, 5.
 """
 
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -14,14 +15,16 @@ import scipy.sparse as sp
 
 from upweight.adapters.base import Stationarity
 from upweight.adapters.promise import Promise, Yardstick
+from upweight.adapters.reading import Reading
 from upweight.arrays import blocks
 from upweight.linear_head import LinearHead
 from upweight.newton import minimise
 from upweight.shapes import Array, Float
 
-__all__ = ["column_sizes", "judge", "polish", "yardstick"]
+__all__ = ["column_sizes", "judge", "polish", "reconsider", "yardstick"]
 
 UNPROMISED = 1e-4  # relative gradient above which a solver without a promise has not converged
+SAME = 1e-6  # relative difference of two runs of one deterministic solver
 AT_ROUNDING = 1e-12  # relative gradient below which there is nothing to polish
 AFFORDABLE = 2e11  # multiplications of one Hessian; beyond it a converged fit is left as it is
 STEPS = 40  # separable data without a penalty has no optimum: each step only lengthens θ
@@ -74,6 +77,35 @@ def judge(head: LinearHead, promise: Promise, sizes: Yardstick) -> Stationarity:
         return Stationarity(seen, allowed, False, unconverged=sentence)
     sentence = f"{stops}: these are not the rows, labels or weights that the model was fitted on"
     return Stationarity(seen, allowed, promise.finished, mismatch=sentence)
+
+
+def reconsider(judged: Stationarity, reading: Reading, estimator: Any, n: int) -> Stationarity:
+    """A suspected mismatch is none where the user's own solver, run anew on these rows, stops at the same parameters.
+
+    lbfgs may give up far from any optimum on columns of very different sizes, and tells nobody afterwards.
+    """
+    if judged.mismatch is None:
+        return judged
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            again = _parameters(reading.refit(np.arange(n)))
+    except ValueError:  # its solver refuses these rows, so it cannot have been fitted on them
+        return judged
+    theirs = _parameters(estimator)
+    if again.shape != theirs.shape or np.max(np.abs(again - theirs)) > SAME * np.max(np.abs(theirs)):
+        return judged
+    size = judged.mismatch.partition(":")[0]
+    sentence = f"{size}, and stops there again when it is fitted anew on these rows: the fit has not converged"
+    return replace(judged, mismatch=None, unconverged=sentence)
+
+
+def _parameters(estimator: Any) -> Array:
+    parts = []
+    for fit in getattr(estimator, "estimators_", [estimator]):
+        coef = fit.coef_.toarray() if sp.issparse(fit.coef_) else fit.coef_
+        parts += [np.ravel(coef), np.ravel(fit.intercept_)]
+    return np.concatenate(parts).astype(np.float64)
 
 
 def polish(
