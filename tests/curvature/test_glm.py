@@ -76,6 +76,16 @@ def test_rows_in_batches_average_to_the_whole(case: Problem) -> None:
     )
 
 
+@every_problem
+def test_float32_products_are_right_to_their_rounding(case: Problem) -> None:
+    """The same map to 1e-5 of its size, given back in float64; softmax goes through differences of outputs."""
+    curvature = HeadCurvature(case.head)
+    v = np.random.default_rng(0).normal(size=(3, curvature.size))
+    found, exact = curvature.rounded("float32").matmul(v), curvature.matmul(v)
+    assert found.dtype == np.float64
+    assert 0 < np.abs(found - exact).max() <= 1e-5 * np.abs(exact).max()
+
+
 @pytest.mark.parametrize("name", ["softmax", "softmax unpenalised", "ridge, two targets", "masked by L1"])
 def test_damping_and_penalty_factor(name: str) -> None:
     """H + δI twice adds up and fills the gauge; a factor multiplies the penalty alone."""
@@ -121,7 +131,7 @@ def test_forms_of_a_rows_curvature_agree(name: str, form: Any, keep: int, monkey
     rng = np.random.default_rng(0)
     for rows in (slice(4, 20), np.array([9, 2, 40])):
         b = len(np.arange(head.n)[rows])
-        z, x = rng.normal(size=(b, 2, head.c)), rng.normal(size=(b, 3))
+        z, x = rng.normal(size=(b, head.c, 2)), rng.normal(size=(b, 3))
         np.testing.assert_allclose(short.blocks(rows), plain.blocks(rows), atol=1e-15)
         np.testing.assert_allclose(short.times(z, rows), plain.times(z, rows), atol=1e-14)
         np.testing.assert_allclose(short.moments(x, rows), plain.moments(x, rows), atol=1e-13)
@@ -135,11 +145,11 @@ def test_saturated_softmax_keeps_its_digits() -> None:
     case = problem("softmax")
     matrix = np.array([[0.0] * 4 + [40.0], [0.0] * 4 + [0.0], [0.0] * 4 + [1.0]])
     head = replace(case.head, params=replace(case.head.params, matrix=matrix))
-    z = np.array([[[1.0, 2.0, -1.0]]])
+    z = np.array([[[1.0], [2.0], [-1.0]]])
     p1, p2 = np.exp(-40.0), np.exp(-39.0)  # beside the 1 of the first class
     mean = 1.0 * p1 - 2.0 * p2  # of z − z_0
     exact = [-mean, p1 * (1.0 - mean), p2 * (-2.0 - mean)]
-    found = output_curvature(head).times(z, slice(0, 1))[0, 0]
+    found = output_curvature(head).times(z, slice(0, 1))[0, :, 0]
     np.testing.assert_allclose(found, exact, rtol=1e-12)
 
 

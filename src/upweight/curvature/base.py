@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from upweight.shapes import Array, Float, Vectors
 
-__all__ = ["Batched", "Curvature", "Dense", "RootPlusDiagonal", "RowJacobians", "RowKernel", "WithDiagonal"]
+__all__ = ["Batched", "Curvature", "Dense", "RootPlusDiagonal", "Rounded", "RowJacobians", "RowKernel", "WithDiagonal"]
 
 
 @runtime_checkable
@@ -48,6 +48,15 @@ class Batched(Protocol):
 
     def matmul_rows(self, vectors: Vectors, rows: Array) -> Vectors:
         """H v with the data part from these rows alone, scaled up by n / their number; penalty and damping whole."""
+        ...
+
+
+@runtime_checkable
+class Rounded(Protocol):
+    """A curvature whose products over rows may be cheaper and less exact."""
+
+    def rounded(self, bulk: str) -> Curvature:
+        """The same map with products of this type ("float32"), summed over blocks of rows in the vectors' own."""
         ...
 
 

@@ -5,11 +5,13 @@ penalty see (the same shift of all logits where it is not penalised) get the mea
 and answers that do not see them are unchanged. Stands on linear_head; source: METHODS.md 1 (gauge), 2.1.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from upweight.arrays import blocks, namespace
 from upweight.curvature.output_curvature import OutputCurvature, Shared, output_curvature
+from upweight.features import DenseFeatures
 from upweight.linear_head import LinearHead
 from upweight.shapes import Array, Float, Vectors
 
@@ -25,6 +27,7 @@ class HeadCurvature:
     head: LinearHead
     penalty_factor: float = 1.0
     damping: float = 0.0
+    bulk: str = "float64"  # type of the products over rows in `matmul`; all else is the head's own
 
     @property
     def size(self) -> int:
@@ -56,28 +59,44 @@ class HeadCurvature:
         """H + δI."""
         return replace(self, damping=self.damping + damping)
 
+    def rounded(self, bulk: str) -> "HeadCurvature":
+        """The same map with products of this type ("float32"), each block's sum in float64."""
+        return replace(self, bulk=bulk)
+
     def matmul(self, vectors: Vectors) -> Vectors:
         """H v in one pass over the rows for all k."""
-        xp = namespace(vectors)
-        head, k, c = self.head, vectors.shape[0], self.head.c
-        w = xp.reshape(head.params.expand(vectors), (k * c, head.features.columns))
-        total = xp.zeros_like(w)
-        for rows in head.batches(k):
-            z = xp.reshape(head.features.matmul(w, rows), (rows.stop - rows.start, k, c))
-            e = self.outputs.times(z, rows)
-            total = total + head.features.rmatmul(xp.reshape(e, (e.shape[0], k * c)), rows)
-        return self._with_penalty(xp.reshape(total, (k, c, head.features.columns)), head.scale, vectors)
+        xp, head, (k, _), c = namespace(vectors), self.head, vectors.shape, self.head.c
+        w = xp.permute_dims(head.params.expand(vectors), (1, 0, 2))  # outputs before vectors: long inner loops
+        features, plan, differences = head.features, head.batches(k), False
+        if self.bulk != "float64":
+            differences = isinstance(self.outputs, Shared)
+            w = xp.astype(w[:-1, :, :] - w[-1:, :, :] if differences else w, getattr(xp, self.bulk))
+            if isinstance(features, DenseFeatures):
+                features = replace(features, dtype=w.dtype)
+            plan = _cached_blocks(head.n, w.shape[0] * k)
+        times = (
+            self.outputs.times_differences if isinstance(self.outputs, Shared) and differences else self.outputs.times
+        )
+        flat = xp.reshape(w, (w.shape[0] * k, features.columns))
+        total = xp.zeros(flat.shape, dtype=vectors.dtype)
+        for rows in plan:
+            z = features.matmul(flat, rows)
+            e = times(xp.reshape(z, (z.shape[0], w.shape[0], k)), rows)
+            total += xp.astype(features.rmatmul(xp.reshape(e, z.shape), rows), vectors.dtype, copy=False)
+        total = xp.reshape(total, (w.shape[0], k, features.columns))
+        if differences:
+            total = xp.concat([total, -xp.sum(total, axis=0, keepdims=True)], axis=0)
+        return self._with_penalty(xp.permute_dims(total, (1, 0, 2)), head.scale, vectors)
 
     def matmul_rows(self, vectors: Vectors, rows: Array) -> Vectors:
         """H v with the data part from these rows alone, scaled up by n / their number."""
-        xp = namespace(vectors)
-        head, k, c = self.head, vectors.shape[0], self.head.c
+        xp, head, (k, _), c = namespace(vectors), self.head, vectors.shape, self.head.c
         x = head.features.take(rows)
-        w = xp.reshape(head.params.expand(vectors), (k * c, head.features.columns))
-        e = self.outputs.times(xp.reshape(x @ xp.matrix_transpose(w), (x.shape[0], k, c)), rows)
-        total = xp.matrix_transpose(xp.reshape(e, (e.shape[0], k * c))) @ x
-        scale = head.scale * head.n / x.shape[0]
-        return self._with_penalty(xp.reshape(total, (k, c, head.features.columns)), scale, vectors)
+        w = xp.reshape(xp.permute_dims(head.params.expand(vectors), (1, 0, 2)), (c * k, head.features.columns))
+        e = self.outputs.times(xp.reshape(x @ xp.matrix_transpose(w), (x.shape[0], c, k)), rows)
+        total = xp.matrix_transpose(xp.reshape(e, (e.shape[0], c * k))) @ x
+        total = xp.permute_dims(xp.reshape(total, (c, k, head.features.columns)), (1, 0, 2))
+        return self._with_penalty(total, head.scale * head.n / x.shape[0], vectors)
 
     def dense(self) -> Float[Array, "p p"]:
         """[p, p], from one weighted Gram matrix per pair of outputs; accumulated in row order."""
@@ -281,3 +300,10 @@ class HeadCurvature:
         xp = namespace(self.head.weights)
         null = xp.asarray(self.head.loss.null_outputs, dtype=dtype)
         return xp.matrix_transpose(null) @ null
+
+
+def _cached_blocks(n: int, columns: int) -> Iterator[slice]:
+    """Rows whose outputs take about 2 MB of float32: they stay in the cache between the two products."""
+    step = min(max(2**19 // max(columns, 1), 256), 8192)
+    for start in range(0, n, step):
+        yield slice(start, min(n, start + step))

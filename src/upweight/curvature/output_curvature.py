@@ -31,7 +31,7 @@ class OutputCurvature(Protocol):
         """One entry for these rows."""
         ...
 
-    def times(self, z: Float[Array, "b k c"], rows: Array) -> Float[Array, "b k c"]:
+    def times(self, z: Float[Array, "b c k"], rows: Array) -> Float[Array, "b c k"]:
         """w_i S_i z for k sets of outputs."""
         ...
 
@@ -66,9 +66,9 @@ class Apart:
         """Zero off the diagonal."""
         return self._diagonal[rows, a] * (1.0 if a == b else 0.0)
 
-    def times(self, z: Float[Array, "b k c"], rows: Array) -> Float[Array, "b k c"]:
+    def times(self, z: Float[Array, "b c k"], rows: Array) -> Float[Array, "b c k"]:
         """Elementwise."""
-        return z * _some(self._diagonal, rows)[:, None, :]
+        return z * namespace(z).astype(_some(self._diagonal, rows), z.dtype)[:, :, None]
 
     def moments(self, z: Float[Array, "b g"], rows: Array) -> Float[Array, "c g c g"]:
         """One Gram matrix an output, on the diagonal."""
@@ -110,14 +110,20 @@ class Shared:
         others = [p[:, other] for other in range(self.head.c) if other != a]
         return p[:, a] * xp.sum(xp.stack(others), axis=0) * self.head.weights[rows]
 
-    def times(self, z: Float[Array, "b k c"], rows: Array) -> Float[Array, "b k c"]:
+    def times(self, z: Float[Array, "b c k"], rows: Array) -> Float[Array, "b c k"]:
         """p ⊙ (z − pᵀz), weighted."""
         xp = namespace(z)
         p, top = _some(self.probabilities, rows), _some(self._likeliest, rows)
-        top = xp.broadcast_to(top[:, None, None], (z.shape[0], z.shape[1], 1))
-        z = z - xp.take_along_axis(z, top, axis=2)
-        mean = z @ p[:, :, None]
-        return (z - mean) * (p * _some(self.head.weights, rows)[:, None])[:, None, :]
+        top = xp.broadcast_to(top[:, None, None], (z.shape[0], 1, z.shape[2]))
+        z = z - xp.take_along_axis(z, top, axis=1)
+        return (z - p[:, None, :] @ z) * (p * _some(self.head.weights, rows)[:, None])[:, :, None]
+
+    def times_differences(self, z: Float[Array, "b e k"], rows: Array) -> Float[Array, "b e k"]:
+        """S z of the first c − 1 outputs from their differences to the last, which is minus their sum: S 1 = 0."""
+        xp = namespace(z)
+        p = xp.astype(_some(self.probabilities, rows), z.dtype)[:, :-1]
+        weight = xp.astype(_some(self.head.weights, rows), z.dtype)[:, None]
+        return (z - p[:, None, :] @ z) * (p * weight)[:, :, None]
 
     def moments(self, z: Float[Array, "b g"], rows: Array) -> Float[Array, "c g c g"]:
         """−Σ w (p_a z)(p_b z)ᵀ for a ≠ b in one product; Σ_b is 0, which gives a = b."""
@@ -156,9 +162,9 @@ class Blocks:
         """One entry of the blocks."""
         return self.blocks(rows)[:, a, b]
 
-    def times(self, z: Float[Array, "b k c"], rows: Array) -> Float[Array, "b k c"]:
+    def times(self, z: Float[Array, "b c k"], rows: Array) -> Float[Array, "b c k"]:
         """Batched products."""
-        return z @ self.blocks(rows)
+        return namespace(z).astype(self.blocks(rows), z.dtype) @ z
 
     def moments(self, z: Float[Array, "b g"], rows: Array) -> Float[Array, "c g c g"]:
         """One weighted Gram matrix a pair of outputs."""

@@ -4,7 +4,8 @@ Stands on curvature and preconditioners. Sources: Hestenes & Stiefel (1952), sec
 
 Departures from the textbook: a finished row leaves the block, so that products shrink; the true residual replaces the
 updated one every 25 steps and at the end, and rows that it contradicts start again from where they are; what is
-returned is the best iterate, not the last.
+returned is the best iterate, not the last. Behind a preconditioner that is near H⁻¹ each run ends with one more
+correction, taken on trust; the true residual that follows judges it. Products may be float32 (`bulk`): residuals are not.
 """
 
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from upweight.arrays import length, namespace, to_numpy
-from upweight.curvature import Curvature, RowJacobians
+from upweight.curvature import Curvature, Rounded, RowJacobians
 from upweight.randomness import generator
 from upweight.shapes import Array, Float, Vectors
 from upweight.solvers.base import Prepared, Solution, Status, only_finite, relative, statuses
@@ -35,6 +36,8 @@ class CG:
     tol: float = 1e-8
     max_iterations: int = 1000
     preconditioner: Preconditioner = field(default_factory=Identity)
+    bulk: str = "float64"  # type of the products inside a run
+    probes: int | None = None  # true residuals from this many random mixtures of all rows; None: each row's own
 
     def prepare(self, curvature: Curvature) -> Prepared:
         """Makes the preconditioner ready; products come later.
@@ -44,9 +47,11 @@ class CG:
         near = self.preconditioner.prepare(curvature)
 
         def answer(b: Vectors) -> Solution:
-            return _solve(curvature, near, b, self.tol, self.max_iterations)
+            return _solve(self, curvature, near, b)
 
-        how = f"conjugate gradients on {curvature.size:,} parameters to a residual of {self.tol:.0e}"
+        words = "" if self.bulk == "float64" else f" with {self.bulk} products"
+        words += "" if self.probes is None else f", checked on {self.probes} random mixtures of all questions"
+        how = f"conjugate gradients{words} on {curvature.size:,} parameters to a residual of {self.tol:.0e}"
         leverages, error = near.leverages, None
         if leverages is not None and isinstance(curvature, RowJacobians):
             error = _leverage_error(curvature, answer, leverages)
@@ -102,58 +107,71 @@ class _Ledger:
         return block.only(~done)
 
 
-def _solve(curvature: Curvature, near: Approximation, b: Vectors, tol: float, max_iterations: int) -> Solution:
-    xp = namespace(b)
+def _solve(settings: CG, curvature: Curvature, near: Approximation, b: Vectors) -> Solution:
+    xp, tol = namespace(b), settings.tol
+    fast = curvature
+    if settings.bulk != "float64" and isinstance(curvature, Rounded):
+        fast = curvature.rounded(settings.bulk)
     b, good = only_finite(b)
     k = b.shape[0]
     ledger = _Ledger([None] * k, [None] * k, np.zeros(k, dtype=int), [None] * k)
-    x, residual = xp.zeros_like(b), relative(b, b)
-    todo = np.flatnonzero(to_numpy(residual) > tol)
+    x, r = xp.zeros_like(b), b
+    residual = to_numpy(relative(r, b))
+    todo = np.flatnonzero(residual > tol)
     for _ in range(1 + RESTARTS):
         if todo.shape[0] == 0:
             break
         index = xp.asarray(todo)
-        _run(curvature, near, (todo, xp.take(b, index, axis=0), xp.take(x, index, axis=0)), ledger, tol, max_iterations)
+        block = _begin(todo, *(xp.take(a, index, axis=0) for a in (b, x, r)), near)
+        _run(fast, near, block, ledger, settings)
         found = dict(zip(todo.tolist(), (ledger.x[i] for i in todo), strict=True))
         x = xp.stack([found.get(i, x[i, :]) for i in range(k)], axis=0)
-        residual = relative(b - curvature.matmul(x), b)
-        behind = to_numpy(residual) > tol
-        todo = np.flatnonzero(behind & np.array([s is None for s in ledger.status]))
-    left = to_numpy(residual) > tol
-    met = [None if not late else s or Status.STALLED for s, late in zip(ledger.status, left, strict=True)]
-    return Solution(x, residual, ledger.steps, statuses(good, residual, tol, met), tuple(ledger.lowest))
+        if settings.probes is not None and settings.probes < k:
+            residual = np.where(residual > 0, _mixed_residual(curvature, b, x, settings.probes), 0.0)
+        else:
+            r = b - curvature.matmul(x)
+            residual = to_numpy(relative(r, b))
+        todo = np.flatnonzero((residual > tol) & np.array([s is None for s in ledger.status]))
+        if settings.probes is not None and settings.probes < k and todo.shape[0]:
+            r = b - curvature.matmul(x)  # the mixtures say that it is needed after all
+    met = [None if rest <= tol else s or Status.STALLED for s, rest in zip(ledger.status, residual, strict=True)]
+    return Solution(x, xp.asarray(residual), ledger.steps, statuses(good, residual, tol, met), tuple(ledger.lowest))
 
 
-def _run(
-    curvature: Curvature,
-    near: Approximation,
-    start: tuple[Any, Vectors, Vectors],
-    ledger: _Ledger,
-    tol: float,
-    max_iterations: int,
-) -> None:
-    """Iterates until every row is done, has failed, or is out of steps; leaves the best iterates in the ledger."""
-    at, b, x = start
-    xp, eps = namespace(b), float(namespace(b).finfo(b.dtype).eps)
-    fresh = not np.any(ledger.steps[at])
-    r = b if fresh else b - curvature.matmul(x)
+def _mixed_residual(curvature: Curvature, b: Vectors, x: Vectors, probes: int) -> float:
+    """Root mean square over rows of ‖b − Hx‖ / ‖b‖, from sums of all rows with random signs: E ‖Σ ± r‖² = Σ ‖r‖²."""
+    xp, k = namespace(b), b.shape[0]
+    drawn = generator(0, "mixed residuals", k).choice([-1.0, 1.0], (probes, k))
+    size = length(b)
+    signs = xp.asarray(drawn, dtype=b.dtype) / xp.where(size > 0, size, xp.ones_like(size))[None, :]
+    r = signs @ b - curvature.matmul(signs @ x)
+    return float(xp.sqrt(xp.sum(r * r) / (probes * k)))
+
+
+def _begin(at: Any, b: Vectors, x: Vectors, r: Vectors, near: Approximation) -> _Block:
     d = near.apply(r)
     here = relative(r, b)
-    block = _Block(at, b, x, r, d, _dot(r, d), x, here, here)
-    largest, count = 0.0, 0
+    return _Block(at, b, x, r, d, _dot(r, d), x, here, here)
 
+
+def _run(fast: Curvature, near: Approximation, block: _Block, ledger: _Ledger, settings: CG) -> None:
+    """Iterates until every row is done, has failed, or is out of steps; leaves the best iterates in the ledger."""
+    xp, eps = namespace(block.b), float(namespace(block.b).finfo(block.b.dtype).eps)
+    if settings.bulk != "float64":
+        eps = float(xp.finfo(getattr(xp, settings.bulk)).eps)
+    largest, count = 0.0, 0
     while block.at.shape[0]:
-        block = ledger.close(block, ledger.steps[block.at] >= max_iterations, Status.OUT_OF_STEPS)
+        block = ledger.close(block, ledger.steps[block.at] >= settings.max_iterations, Status.OUT_OF_STEPS)
         if not block.at.shape[0]:
             return
-        hd = curvature.matmul(block.d)
+        hd = fast.matmul(block.d)
         bend, square = _dot(block.d, hd), _dot(block.d, block.d)
         square = xp.where(square > 0, square, xp.ones_like(square))
         rayleigh = to_numpy(bend / square)
         largest = max(largest, float(xp.max(length(hd) / xp.sqrt(square))))
         upward = rayleigh > eps * largest  # False for NaN too
         if not np.all(upward):
-            down = rayleigh < -eps * largest * np.sqrt(curvature.size)
+            down = rayleigh < -eps * largest * np.sqrt(fast.size)
             for place in np.flatnonzero(down):
                 ledger.lowest[block.at[place]] = float(rayleigh[place])
             hd, bend = (xp.take(a, xp.asarray(np.flatnonzero(upward)), axis=0) for a in (hd, bend))
@@ -166,9 +184,18 @@ def _run(
         count += 1
         ledger.steps[block.at] += 1
         if count % TRUE_EVERY == 0:
-            r = block.b - curvature.matmul(x)
-        block = _turned(block, x, r, near.apply(r))
-        block = ledger.close(block, to_numpy(relative(block.r, block.b)) <= tol, None)
+            r = block.b - fast.matmul(x)
+        before, z = relative(block.r, block.b), near.apply(r)
+        block = _turned(block, x, r, z)
+        here = relative(block.r, block.b)
+        if near.near:  # z is the next correction; it shrinks the residual about as much as the last step did
+            hoped = here * xp.clip(here / before, max=1.0)
+            done = to_numpy(hoped) <= settings.tol
+            trusted = xp.where(xp.asarray(done)[:, None], x + z, block.best)
+            block = replace(block, best=trusted)
+        else:
+            done = to_numpy(here) <= settings.tol
+        block = ledger.close(block, done, None)
         if count % STALL_WINDOW == 0:
             stuck = ~(to_numpy(block.best_residual) < 0.9 * to_numpy(block.mark))
             block = ledger.close(block, stuck, Status.STALLED)

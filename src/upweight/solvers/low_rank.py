@@ -55,7 +55,7 @@ class LowRank:
             how += f", summed in {self.bulk}"
         free = to_numpy(curvature.head.params.free)
         alike = bool(np.all(free == free[:1]))  # else a row's leverage is not a function of its coordinates alone
-        return Approximation(made.apply, how, made.leverages if alike else None)
+        return Approximation(made.apply, how, made.leverages if alike else None, near=True)
 
 
 @dataclass(frozen=True)
