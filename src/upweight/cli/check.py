@@ -35,7 +35,7 @@ def check(
 
     \b
     Example, after `make demo`:
-      upweight check demo/digits.csv --target label --min-grade B
+      upweight check demo/digits.csv --model demo/model.skops --min-grade C
     """
     from upweight.cli.checking import Job, run
 

@@ -13,7 +13,7 @@ from upweight.cli.facts import data_facts
 from upweight.cli.failures import FINDING
 from upweight.cli.forms import FORM, check_form, grade_form
 from upweight.cli.opening import open_said
-from upweight.cli.page import command_line, print_json, print_page, took
+from upweight.cli.page import command_line, print_json, print_page, require_place, took
 from upweight.cli.progress import Progress
 from upweight.display.blocks import Block, Command, Document, Facts, Section
 from upweight.display.text import clean
@@ -54,6 +54,8 @@ def run(job: Job, progress: Progress) -> int:
     """
     if job.min_grade is not None and job.min_grade.upper() not in GRADES:
         raise InputError(f"--min-grade {job.min_grade!r} is not a grade. Use A, B, C or D.")
+    if job.junit is not None:
+        require_place(job.junit)
     table = open_said(job.data, job.target, job.id_column, job.model, job.trust_pickle, job.solver, job.seed, progress)
     seconds = seconds_to_explain(table.influence, 0, job.rows, flips=False)
     if seconds > LONG:
@@ -73,7 +75,13 @@ def run(job: Job, progress: Progress) -> int:
         head = {"upweight": FORM, "command": "check", "data": str(job.data), "target": table.target, "seed": job.seed}
         judged = {"min_grade": job.min_grade, "passed": passed, "seconds": round(progress.seconds, 2)}
         print_json(
-            {**head, "measured_on": measured_on, "check": check_form(outcome), "grade": grade_form(outcome.grade), **judged}
+            {
+                **head,
+                "measured_on": measured_on,
+                "check": check_form(outcome),
+                "grade": grade_form(outcome.grade),
+                **judged,
+            }
         )
     else:
         print_page(_page(job, table, outcome, measured_on, passed, progress.seconds))
@@ -85,7 +93,9 @@ def junit_xml(outcome: Check, name: str, min_grade: str | None, seconds: float) 
     failed = min_grade is not None and outcome.grade.letter > min_grade.upper()
     totals = {"tests": "1", "failures": str(int(failed)), "errors": "0", "time": f"{seconds:.3f}"}
     suite = ET.Element("testsuite", {"name": "upweight check", **totals})
-    case = ET.SubElement(suite, "testcase", {"classname": "upweight.check", "name": clean(name), "time": f"{seconds:.3f}"})
+    case = ET.SubElement(
+        suite, "testcase", {"classname": "upweight.check", "name": clean(name), "time": f"{seconds:.3f}"}
+    )
     said = f"grade {outcome.grade.letter}: {'; '.join(outcome.grade.reasons)}"
     if failed:
         wanted = f"grade {outcome.grade.letter} is below {(min_grade or '').upper()}"
@@ -109,7 +119,12 @@ def _page(job: Job, table: TableModel, outcome: Check, measured_on: str, passed:
         blocks.append(Facts((("Outcome", f"{'passed' if passed else 'below'}: {letter}"),)))
     if job.junit is not None:
         blocks.append(Facts((("JUnit", str(job.junit)),)))
-    options = [("--target", table.target), ("--id", job.id_column), ("--model", job.model), ("--seed", job.seed or None)]
+    options = [
+        ("--target", table.target),
+        ("--id", job.id_column),
+        ("--model", job.model),
+        ("--seed", job.seed or None),
+    ]
     blocks.append(Command(command_line("explain", job.data, [*options, ("--trust-pickle", job.trust_pickle)])))
     facts = [*data_facts(table), ("measured", f"on {measured_on}")]
     notes = [*table.notes, *(table.cell_notes if job.show_rows else ())]

@@ -12,7 +12,9 @@ __all__ = ["demo"]
 
 def demo(
     ctx: typer.Context,
-    out: Annotated[Path, typer.Option("--out", help="The folder for the report, the data and the model.")] = Path("demo"),
+    out: Annotated[Path, typer.Option("--out", help="The folder for the report, the data and the model.")] = Path(
+        "demo"
+    ),
     seed: Seed = 0,
     no_rows: NoRows = False,
     as_json: AsJson = False,

@@ -3,15 +3,16 @@
 Stands on workflows.demo and page; imported when the command runs.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from upweight.cli.facts import provenance
 from upweight.cli.forms import FORM, explanation_form
-from upweight.cli.page import command_line, print_json, print_page, took
+from upweight.cli.page import command_line, print_json, print_page, took, written
 from upweight.cli.progress import Progress
-from upweight.display.blocks import Command, Document, Facts, Reasons, Section, Sentence
+from upweight.display.blocks import Block, Command, Document, Facts, Reasons, Section, Sentence
 from upweight.display.html import write_report
-from upweight.display.words import number, percent
+from upweight.display.words import number
 from upweight.workflows.demo import TARGET, Demo, demo
 from upweight.workflows.pages import document, grade_view
 from upweight.workflows.passages import flip_sentence, overall_table, row_cards, value
@@ -37,7 +38,7 @@ def run(out: Path, seed: int, progress: Progress, show_rows: bool, as_json: bool
             found.explanation,
             f"{found.data.name} · {TARGET}",
             "handwritten digits from scikit-learn",
-            "Written by upweight demo. Nothing left this machine.",
+            written("demo"),
             facts,
             [provenance(found.table, seed), again],
             show_rows,
@@ -65,10 +66,12 @@ def _page(found: Demo, report: Path, facts: list[tuple[str, str]], seconds: floa
     explanation = found.explanation
     prediction = explanation.predictions[0]
     name = explanation.id_name
-    title = f"Why did the model read held-out row {prediction.id} as a {value(prediction.says)}?"
-    title += f" (it is a {value(prediction.truth)})" if show_rows else ""
+    title = f"Why did the model read held-out row {prediction.id} as {_digit(prediction.says)}?"
+    title += f" (it is {_digit(prediction.truth)})" if show_rows else ""
     cards = row_cards(prediction, name, show_rows, sentences=False)
-    why = [cards, *(Sentence(text, strong=True) for text in [flip_sentence(prediction, name)] if text)]
+    cards = replace(cards, groups=cards.groups[:2])  # the nearest rows are in the report
+    flip = flip_sentence(prediction, name)
+    why: list[Block] = [cards, *([Sentence(flip, strong=True)] if flip else [])]
     sections = [Section("", "data", (Facts(tuple(facts)),)), Section(title, "why", tuple(why))]
     if explanation.overall is not None:
         now = f"(loss now: {number(explanation.overall.now, decimals=3)} a row)"
@@ -86,3 +89,8 @@ def _page(found: Demo, report: Path, facts: list[tuple[str, str]], seconds: floa
     sections.append(Section("", "last", last))
     subtitle = "handwritten digits from scikit-learn, nothing is downloaded"
     return Document("upweight demo", subtitle, sections=tuple(sections), footer=took(seconds))
+
+
+def _digit(label: object) -> str:
+    """ "a 1", "an 8"."""
+    return f"{'an' if str(label) == '8' else 'a'} {value(label)}"

@@ -26,11 +26,14 @@ def explain(
         ),
     ] = None,
     query: Annotated[
-        Path | None, typer.Option("--query", help="A file of rows that are not in the training file.", show_default=False)
+        Path | None,
+        typer.Option("--query", help="A file of rows that are not in the training file.", show_default=False),
     ] = None,
     worst: Annotated[
         int | None,
-        typer.Option("--worst", help="The K held-out rows that are predicted worst; 5 if nothing is asked.", show_default=False),
+        typer.Option(
+            "--worst", help="The K held-out rows that are predicted worst; 5 if nothing is asked.", show_default=False
+        ),
     ] = None,
     id_column: Id = None,
     model: Model = None,
@@ -40,7 +43,9 @@ def explain(
         str | None,
         typer.Option("--to", help="The class a flip should reach, or the number it should cross.", show_default=False),
     ] = None,
-    report: Annotated[Path | None, typer.Option("--report", help="Write the report, one HTML file.", show_default=False)] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Write the report, one HTML file.", show_default=False)
+    ] = None,
     measurement: Annotated[
         str | None,
         typer.Option(
@@ -62,7 +67,7 @@ def explain(
 
     \b
     Example, after `make demo`:
-      upweight explain demo/digits.csv --target label --worst 2
+      upweight explain demo/digits.csv --model demo/model.skops --row 17
     """
     from upweight.cli.explaining import Job, run
 

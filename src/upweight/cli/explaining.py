@@ -10,11 +10,11 @@ from typing import Any
 from upweight.cli.facts import data_facts, provenance
 from upweight.cli.forms import FORM, explanation_form
 from upweight.cli.opening import open_said
-from upweight.cli.page import command_line, print_json, print_page, took
+from upweight.cli.page import command_line, print_json, print_page, require_place, took, written
 from upweight.cli.progress import Progress
 from upweight.display.blocks import Block, Command, Facts
 from upweight.display.html import write_report
-from upweight.errors import InputError, listed
+from upweight.errors import FileError, InputError, listed
 from upweight.workflows.asked import Asked, ask_query, ask_rows, ask_worst
 from upweight.workflows.effort import LONG, seconds_to_explain
 from upweight.workflows.explain import CHECKED, explain
@@ -55,9 +55,9 @@ def run(job: Job, progress: Progress) -> None:
     Raises: UpweightError.
     """
     _require_one_question(job)
-    opened = open_said(
-        job.data, job.target, job.id_column, job.model, job.trust_pickle, job.solver, job.seed, progress
-    )
+    if job.report is not None:
+        require_place(job.report)
+    opened = open_said(job.data, job.target, job.id_column, job.model, job.trust_pickle, job.solver, job.seed, progress)
     asked = _ask(job, opened)
     table = asked.table
     predictions = len(asked.rows)
@@ -85,17 +85,35 @@ def run(job: Job, progress: Progress) -> None:
         progress=progress,
     )
     progress.close()
-    if job.report is not None:
+    failed = _write(job, table, explanation, progress)
+    _print(job, table, explanation, progress)
+    if failed is not None:
+        raise failed
+
+
+def _write(job: Job, table: TableModel, explanation: Explanation, progress: Progress) -> FileError | None:
+    """The report; what went wrong is raised only once the answer, which is there, has been printed."""
+    if job.report is None:
+        return None
+    try:
         write_report(_report(job, table, explanation), job.report)
-        progress.written.append(str(job.report))
+    except FileError as error:
+        return error
+    progress.written.append(str(job.report))
+    return None
+
+
+def _print(job: Job, table: TableModel, explanation: Explanation, progress: Progress) -> None:
+    """The answer on stdout."""
+    report = progress.written[-1] if progress.written else None
     if job.as_json:
         head = {"upweight": FORM, "command": "explain", "data": str(job.data), "seed": job.seed}
-        tail = {"report": None if job.report is None else str(job.report), "seconds": round(progress.seconds, 2)}
+        tail = {"report": report, "seconds": round(progress.seconds, 2)}
         print_json({**head, **explanation_form(explanation, job.show_rows), **tail})
         return
     last: list[Block] = []
-    if job.report is not None:
-        last.append(Facts((("Report", f"{job.report}     open it in a browser; it needs no internet"),)))
+    if report is not None:
+        last.append(Facts((("Report", f"{report}     open it in a browser; it needs no internet"),)))
     last.append(Command(_next(job, table, explanation)))
     print_page(
         answer(
@@ -153,7 +171,7 @@ def _report(job: Job, table: TableModel, explanation: Explanation) -> Any:
         explanation,
         f"{job.data.name} · {table.target}",
         "",
-        "Written by upweight explain. Nothing left this machine.",
+        written("explain"),
         data_facts(table),
         [provenance(table, job.seed), again],
         job.show_rows,

@@ -1,4 +1,7 @@
-"""What was read, fitted and asked, as the lines above an answer; and what identifies it, as the lines under a report."""
+"""What was read and fitted, as the lines above an answer; what identifies it, as the lines under a report.
+
+Stands on workflows; explain, check and demo stand on it.
+"""
 
 import platform
 from importlib.metadata import version
@@ -17,10 +20,10 @@ def data_facts(table: TableModel) -> list[tuple[str, str]]:
     rows = f"{count(len(table.frame), 'row')} · {len(table.train):,} train"
     rows += f", {len(table.held_out):,} held out" if len(table.held_out) else ""
     name = table.influence.adapted.model_name
-    made = f"{name}, fitted here" if table.fitted_here else f"{name}, yours"
+    made = f"{name}, fitted here" if table.model_path is None else f"{name} from {table.model_path}"
     good = quality(table)
     facts = [("data", rows), ("columns", table.summary), ("model", ", ".join(part for part in (made, good) if part))]
-    if table.id_name == "row":
+    if table.id_column is None:
         facts.append(("rows", "data rows are counted from 0"))
     return facts
 

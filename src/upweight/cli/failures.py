@@ -37,10 +37,6 @@ class Commands(TyperGroup):
             progress.close()
             self._say(f"\nupweight: interrupted. {progress.so_far()}", progress.debug)
             raise typer.Exit(INTERRUPTED) from stop
-        except typer.BadParameter.__mro__[1] as error:  # Click's UsageError, wherever this Typer keeps it
-            command = getattr(getattr(error, "ctx", None), "command_path", "upweight")
-            self._say(f"{command}: {error.format_message()}\nTry '{command} --help'.", progress.debug)  # type: ignore[attr-defined]
-            raise typer.Exit(BAD_INPUT) from error
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has seen enough
             raise typer.Exit(0) from None
@@ -49,6 +45,10 @@ class Commands(TyperGroup):
             self._say("upweight: the memory ran out. Take a sample of the rows, or a larger machine.", progress.debug)
             raise typer.Exit(BAD_INPUT) from error
         except Exception as error:
+            if hasattr(error, "format_message"):  # Click's own, wherever this Typer keeps it: a wrong option
+                command = getattr(getattr(error, "ctx", None), "command_path", "upweight")
+                self._say(f"{command}: {error.format_message()}\nTry '{command} --help'.", progress.debug)
+                raise typer.Exit(BAD_INPUT) from error
             if type(error).__module__.startswith(("click", "typer")):
                 raise  # Exit and Abort: not failures
             progress.close()

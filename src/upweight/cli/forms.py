@@ -58,9 +58,13 @@ def check_form(check: Check) -> dict[str, Any]:
         "slope": _number(check.slope),
         "signs": _number(check.signs),
         "intervals": {name: list(span) for name, span in check.comparison.intervals.items()},
-        "noise_floor": _number(check.noise.floor),
-        "own_solver_gap": _number(check.noise.convention_gap),
-        "baseline": _number(check.baseline),
+        "noise_floor": _number(check.noise_floor),
+        "own_solver_gap": _number(check.noise.gap),
+        "ranking": {name: _number(value) for name, value in check.ranking},
+        "groups": [
+            {"name": g.name, "rows": g.rows, "estimate": _number(g.estimate), "refit": _number(g.refit)}
+            for g in check.groups
+        ],
         "unfinished": check.unfinished,
     }
 
@@ -84,14 +88,13 @@ def _prediction(prediction: Prediction, show_rows: bool) -> dict[str, Any]:
         "probability": _number(prediction.sure),
         "measurement": prediction.measurement.removeprefix("the "),
         "unit": prediction.unit,
-        "now": _number(prediction.now),
         for_name: [_effect(e, show_rows) for e in prediction.for_it],
         against_name: [_effect(e, show_rows) for e in prediction.against],
         "nearest": [_effect(e, show_rows) for e in prediction.nearest],
         "flip": _flip(prediction.flip),
     }
     if show_rows:
-        out |= {"truth": _plain(prediction.truth), "row": _row(prediction.row)}
+        out |= {"truth": _plain(prediction.truth), "now": _number(prediction.now), "row": _row(prediction.row)}
     return out
 
 

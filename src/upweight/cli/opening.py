@@ -43,5 +43,6 @@ def open_said(
         seed=seed,
         before_fit=before_fit,
     )
-    progress(f"a model of {table.target!r} {'fitted to' if table.fitted_here else 'loaded with'} {len(table.train):,} rows")
+    how = "fitted to" if model is None else "loaded, with"
+    progress(f"a model of {table.target!r} {how} {len(table.train):,} rows")
     return table

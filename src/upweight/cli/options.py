@@ -7,10 +7,8 @@ import typer
 
 __all__ = ["AsJson", "Data", "Debug", "Id", "Model", "NoRows", "Seed", "Solver", "Target", "TrustPickle"]
 
-Data = Annotated[Path, typer.Argument(help="The table: CSV, TSV, either gzipped, or Parquet.", show_default=False)]
-Target = Annotated[
-    str | None, typer.Option("--target", "-t", help="The column that is predicted.", show_default=False)
-]
+Data = Annotated[Path, typer.Argument(metavar="DATA", help="The table: CSV, TSV, either gzipped, or Parquet.", show_default=False)]
+Target = Annotated[str | None, typer.Option("--target", "-t", help="The column that is predicted.", show_default=False)]
 Id = Annotated[
     str | None,
     typer.Option("--id", help="A column of your own ids; rows are named by it everywhere.", show_default=False),

@@ -9,13 +9,15 @@ import shlex
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from upweight.display.blocks import Document
 from upweight.display.terminal import render
+from upweight.errors import FileError
 
-__all__ = ["WIDTH", "command_line", "print_json", "print_page", "program", "took"]
+__all__ = ["WIDTH", "command_line", "print_json", "print_page", "program", "require_place", "took", "written"]
 
 WIDTH = 80
 
@@ -60,3 +62,17 @@ def took(seconds: float) -> str:
     """ "9 s. Nothing left this machine." """
     spent = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
     return f"{spent}. Nothing left this machine."
+
+
+def written(command: str) -> str:
+    """The last line of a report."""
+    today = date.today()
+    return f"Written on {today.day} {today:%B %Y} by upweight {command}. Nothing left this machine."
+
+
+def require_place(path: Path) -> None:
+    """Raises: FileError where a file could not be written for want of its folder: before the work, not after it."""
+    if path.is_dir():
+        raise FileError(f"{path}: is a folder. Give the name of a file.")
+    if not path.resolve().parent.is_dir():
+        raise FileError(f"{path}: there is no folder '{path.parent}'. Make it first: mkdir -p {path.parent}")

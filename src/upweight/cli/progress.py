@@ -48,6 +48,10 @@ class Progress:
 
     def so_far(self) -> str:
         """What was done and what was written, in a sentence or two."""
-        shown = self._done if len(self._done) <= 4 else [*self._done[:1], f"{len(self._done) - 2} more steps", self._done[-1]]
+        shown = (
+            self._done
+            if len(self._done) <= 4
+            else [*self._done[:1], f"{len(self._done) - 2} more steps", self._done[-1]]
+        )
         done = f"Done until then: {'; '.join(shown)}. " if shown else "Nothing was done yet. "
         return done + (f"Written: {', '.join(self.written)}." if self.written else "Nothing was written.")

@@ -75,8 +75,7 @@ def ask_query(table: TableModel, path: str | os.PathLike[str], id_column: str | 
     except InputError as error:
         raise InputError(f"{os.fspath(path)}: {error}") from error
     y = frame[table.target] if table.target in frame.columns else None
-    rows = frame.drop(columns=table.target, errors="ignore")
-    return Asked(table, x, y, rows, (f"a row of {os.fspath(path)}",) * len(frame))
+    return Asked(table, x, y, table.shown(frame), (f"a row of {os.fspath(path)}",) * len(frame))
 
 
 def _of_file(table: TableModel, at: list[int], keep: bool, solver: str) -> Asked:
@@ -88,7 +87,7 @@ def _of_file(table: TableModel, at: list[int], keep: bool, solver: str) -> Asked
         learnt if i in train else "held out of the training rows" if i in held else "without a known target" for i in at
     )
     y = left.y(at)
-    return Asked(left, left.x(at), None if y.isna().all() else y, left.frame.iloc[at].drop(columns=table.target), origins)
+    return Asked(left, left.x(at), None if y.isna().all() else y, left.shown(left.frame.iloc[at]), origins)
 
 
 def _few(predictions: int) -> None:

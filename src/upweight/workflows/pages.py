@@ -8,14 +8,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from upweight.display.blocks import Block, Document, Facts, GradeView, Point, Reasons, Scatter, Section, Sentence
-from upweight.display.words import Effect, count, measured, number, percent, verdict
+from upweight.display.words import Effect, count, measured, number, verdict
 from upweight.workflows.explanation import Explanation, Prediction
 from upweight.workflows.passages import flip_sentence, now, overall_table, question, row_cards, row_table, said
 
-__all__ = ["answer", "document", "grade_view", "overall_title"]
+__all__ = ["answer", "document", "grade_view"]
 
 MAPPED = 400  # dots of a map: those that matter most, and a sample of the rest
 MAPS = 5
+HEADLINES = 3
+OVERALL = "Rows that hurt the held-out predictions most"
 Pairs = Sequence[tuple[str, str]]
 
 
@@ -31,11 +33,14 @@ def document(
     """The report. facts: what was read and fitted; last: blocks at the end of Trust (how to run it again)."""
     overview: list[Block] = [Facts(tuple(facts))] if facts else []
     if explanation.overall is not None:
-        overview += [Sentence(overall_title(explanation), strong=True)]
+        overview += [Sentence(OVERALL, strong=True)]
         overview += [overall_table(explanation.overall, explanation.id_name, show_rows)]
     sections = [
         Section("Overview", "overview", tuple(overview)),
-        *(_why(explanation, p, f"why-{p.id}" if i else "why", show_rows, True) for i, p in enumerate(explanation.predictions)),
+        *(
+            _why(explanation, p, f"why-{p.id}" if i else "why", show_rows, True)
+            for i, p in enumerate(explanation.predictions)
+        ),
         Section("Map", "map", tuple(_map(explanation, p) for p in explanation.predictions[:MAPS])),
         _trust(explanation, last),
     ]
@@ -57,7 +62,7 @@ def answer(
     sections += [_why(explanation, p, "why", show_rows, alone) for p in explanation.predictions]
     if explanation.overall is not None and explanation.overall.rows:
         table = overall_table(explanation.overall, explanation.id_name, show_rows)
-        sections.append(Section(overall_title(explanation), "overall", (table,), _loss_now(explanation)))
+        sections.append(Section(OVERALL, "overall", (table,), _loss_now(explanation)))
     trust = (Facts((("Checked", explanation.check.sentence()),)), Reasons(grade_view(explanation)))
     noted = tuple(("Note" if i == 0 else "", note) for i, note in enumerate(explanation.notes))
     sections.append(Section("", "trust", (*trust, *((Facts(noted),) if noted else ()))))
@@ -69,11 +74,6 @@ def grade_view(explanation: Explanation) -> GradeView:
     """The grade as a block."""
     grade = explanation.grade
     return GradeView(grade.letter, grade.reasons, grade.would_raise, grade.checked)  # type: ignore[arg-type]
-
-
-def overall_title(explanation: Explanation) -> str:
-    """The heading of the rows that harm most."""
-    return f"{explanation.id_name.capitalize() if explanation.id_name == 'row' else explanation.id_name}s that hurt the held-out predictions most"
 
 
 def _loss_now(explanation: Explanation) -> str:
@@ -89,25 +89,21 @@ def _why(explanation: Explanation, prediction: Prediction, anchor: str, show_row
     blocks: list[Block] = []
     if text := now(prediction):
         blocks.append(Sentence(text))
-    blocks.append(
-        row_cards(prediction, name, show_rows) if cards else row_table(prediction, name, show_rows)
-    )
+    blocks.append(row_cards(prediction, name, show_rows) if cards else row_table(prediction, name, show_rows))
     if flip := flip_sentence(prediction, name):
         blocks.append(Sentence(flip, strong=True))
     return Section(question(prediction, name, show_rows), anchor, tuple(blocks))
 
 
 def _headline(explanation: Explanation) -> tuple[str, ...]:
-    """The answer first: what is wrong and what would mend it."""
+    """The answer first: what the model says, and what would change it."""
     name = explanation.id_name
     out = []
-    for prediction in explanation.predictions[:3]:
-        flip = flip_sentence(prediction, name) if prediction.flip is not None and prediction.flip.found else None
-        out.append(f"{name} {prediction.id}: the model says {said(prediction)}. " + (flip or ""))
-    more = len(explanation.predictions) - 3
-    if more > 0:
-        out.append(f"and {count(more, 'more prediction')} below")
-    return tuple(line.strip() for line in out)
+    for prediction in explanation.predictions[:HEADLINES]:
+        flip = flip_sentence(prediction, name, named=4) if prediction.flip and prediction.flip.found else None
+        out.append(f"{name.capitalize()} {prediction.id}: the model says {said(prediction)}. {flip or ''}".strip())
+    more = len(explanation.predictions) - HEADLINES
+    return (*out, f"and {count(more, 'more prediction')} below") if more > 0 else tuple(out)
 
 
 def _map(explanation: Explanation, prediction: Prediction) -> Scatter:
@@ -127,7 +123,9 @@ def _map(explanation: Explanation, prediction: Prediction) -> Scatter:
         )
         for i in at
     )
-    drawn = "" if len(points) == len(prediction.influence) else f"; {len(points):,} of {len(prediction.influence):,} rows"
+    drawn = (
+        "" if len(points) == len(prediction.influence) else f"; {len(points):,} of {len(prediction.influence):,} rows"
+    )
     up = "up: helpful" if prediction.better else "up: removal raises"
     return Scatter(
         f"{explanation.id_name} {prediction.id}: influence ({up}) against distance{drawn}",
@@ -146,6 +144,7 @@ def _effect(prediction: Prediction, change: float) -> Effect:
 def _trust(explanation: Explanation, last: Sequence[Block]) -> Section:
     """The check's own section, then how it was computed, what was noted, and how to run it again."""
     section = explanation.check.section()
-    said_so = (*explanation.notes, explanation.meaning, explanation.how)
     blocks = [Reasons(grade_view(explanation)) if isinstance(b, Reasons) else b for b in section.blocks]
-    return Section("Trust", "trust", (*blocks, *(Sentence(text) for text in said_so), *last))
+    told = [("meaning", explanation.meaning), ("how", explanation.how)]
+    told += [("notes" if i == 0 else "", note) for i, note in enumerate(explanation.notes)]
+    return Section("Trust", "trust", (*blocks, Facts(tuple(told)), *last))

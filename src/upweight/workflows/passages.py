@@ -4,14 +4,15 @@ Stands on explanation and display; pages and the demo put them on a page. Source
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from upweight.display.blocks import CardGroup, Column, RowCard, RowCards, RowTable, RowView, Sentence, TableRow
+from upweight.display.blocks import CardGroup, Column, RowCard, RowCards, RowTable, RowView, TableRow
 from upweight.display.row_view import row_view
 from upweight.display.words import (
-    Effect,
     Verdict,
     absent,
+    count,
     group_title,
     measured,
     number,
@@ -19,7 +20,6 @@ from upweight.display.words import (
     short,
     size,
     verdict,
-    with_refit,
 )
 from upweight.workflows.explanation import Overall, Prediction, RowEffect
 
@@ -33,7 +33,7 @@ def value(x: Any) -> str:
     return number(x) if isinstance(x, float) else str(x)
 
 
-def said(prediction: Prediction, unit: str = "") -> str:
+def said(prediction: Prediction) -> str:
     """What the model says: "1 (61 %)", "152"."""
     sure = "" if prediction.sure is None else f" ({percent(prediction.sure)})"
     return f"{value(prediction.says)}{sure}"
@@ -47,30 +47,36 @@ def question(prediction: Prediction, id_name: str, show_rows: bool = True) -> st
     return f"Why does the model say {value(prediction.says)} for {id_name} {prediction.id}?{truth}"
 
 
-def now(prediction: Prediction) -> str:
-    """How sure the model is, and the measurement at the fit."""
+def now(prediction: Prediction, show_rows: bool = True) -> str:
+    """How sure the model is, the measurement at the fit (which would give the truth away), where the row stands."""
     parts = []
     if prediction.sure is not None:
         parts.append(f"it gives {value(prediction.says)} a probability of {percent(prediction.sure)}")
-    if prediction.now is not None and prediction.measurement != "prediction":
+    if show_rows and prediction.now is not None and prediction.measurement != "prediction":
         parts.append(f"{measured(prediction.measurement)} here is {number(prediction.now, prediction.unit)}")
     if prediction.origin:
         parts.append(prediction.origin)
     return "; ".join(parts)
 
 
-def flip_sentence(prediction: Prediction, id_name: str) -> str | None:
-    """What the smallest set found does, as a refit confirmed it; or that none was found."""
+def flip_sentence(prediction: Prediction, id_name: str, named: int = 12) -> str | None:
+    """What the smallest set found does, as a refit confirmed it; or that none was found.
+
+    named: how many of its rows are named; where there are more than twice as many, none is.
+    """
     flip = prediction.flip
     if flip is None:
         return None
     if not flip.found:
         return f"Smallest flip: {flip.sentence}"
-    ids = ", ".join(str(row) for row in flip.rows[:12]) + (f" and {len(flip.rows) - 12} more" if len(flip.rows) > 12 else "")
-    rows = f"{id_name} {ids}" if len(flip.rows) == 1 else f"{id_name}s {ids}"
+    more = len(flip.rows) - named
+    if more > named:
+        rows = count(len(flip.rows), id_name)
+    else:
+        ids = ", ".join(str(row) for row in flip.rows[:named]) + (f" and {more} more" if more > 0 else "")
+        rows = f"{id_name}{'' if len(flip.rows) == 1 else 's'} {ids}"
     does = "reads" if prediction.is_class else "predicts"
-    proof = "yes, it does" if flip.found else ""
-    return f"Without {rows} it {does} {value(flip.after)}. Really refitted: {proof}."
+    return f"Without {rows} it {does} {value(flip.after)}. Really refitted: yes, it does."
 
 
 def row_cards(prediction: Prediction, id_name: str, show_rows: bool = True, sentences: bool = True) -> RowCards:
@@ -96,36 +102,43 @@ def row_cards(prediction: Prediction, id_name: str, show_rows: bool = True, sent
 
 def row_table(prediction: Prediction, id_name: str, show_rows: bool = True) -> RowTable:
     """The same rows, one a line: the label, the estimate, the refit."""
+    effects = (*prediction.against, *prediction.for_it)
+    what, unit = _heading(prediction.measurement, prediction.unit)
     rows = tuple(
         TableRow(
-            str(effect.id),
-            (*((value(effect.label),) if show_rows else ()), short(effect.estimate), short(effect.refit)),
-            effect.verdict,
+            str(effect.id), (*((value(effect.label),) if show_rows else ()), *_changes(effect, unit)), effect.verdict
         )
-        for effect in (*prediction.against, *prediction.for_it)
+        for effect in effects
     )
     columns = (*((Column("label"),) if show_rows else ()), Column("estimate"), Column("refit"))
-    caption = f"without this {id_name} {measured(prediction.measurement)} here would"
-    return RowTable(caption, columns, rows, id_name)
+    return RowTable(f"without this {id_name} {what} here would{unit}", columns, rows, id_name)
 
 
 def overall_table(overall: Overall, id_name: str, show_rows: bool = True) -> RowTable:
     """The rows that harm the held-out predictions most."""
     label = (Column("label"), Column("model says")) if show_rows else ()
-    what = "the loss" if overall.measurement == "loss" else measured(overall.measurement)
+    what, unit = _heading(overall.measurement, overall.unit)
     rows = tuple(
         TableRow(
             str(effect.id),
-            (
-                *((value(effect.label), _read(effect)) if show_rows else ()),
-                short(effect.estimate),
-                short(effect.refit),
-            ),
+            (*((value(effect.label), _read(effect)) if show_rows else ()), *_changes(effect, unit)),
             effect.verdict,
         )
         for effect in overall.rows
     )
-    return RowTable("", (*label, Column(f"without it {what} would"), Column("refit")), rows, id_name)
+    return RowTable("", (*label, Column(f"without it {what} would{unit}"), Column("refit")), rows, id_name)
+
+
+def _heading(measurement: str, unit: str) -> tuple[str, str]:
+    """What would change, and its unit where the cells are not shares of it and not probabilities."""
+    plain = measurement not in ("loss", "prob") and unit != "probability"
+    return measured(measurement), f" ({unit})" if plain else ""
+
+
+def _changes(effect: RowEffect, unit: str) -> tuple[str, str]:
+    """Estimate and refit, without the unit where the heading names it."""
+    both = (effect.estimate, effect.refit)
+    return tuple(short(replace(e, unit="") if unit else e) for e in both)  # type: ignore[return-value]
 
 
 def _read(effect: RowEffect) -> str:
@@ -147,24 +160,25 @@ def _group(
 
 
 def _card(effect: RowEffect, expected: Verdict | None, id_name: str, show_rows: bool, sentences: bool) -> RowCard:
-    """`expected`: what the list says of its rows; a refit that says otherwise is spelt out."""
+    """`expected`: what the list says of its rows (None: it says nothing); a refit that says otherwise is spelt out."""
     real = effect.shown
-    brief = f"by {size(real)}" if verdict(real) == expected else short(real)
     if expected is None:
-        brief = ""
+        brief = f"similarity {number(effect.similarity, decimals=2)}"
+        words = f"without it {measured(real.measurement)} would {short(real)}"
+    else:
+        brief = f"by {size(real)}" if verdict(real) == expected else short(real)
+        words = f"estimated: {short(effect.estimate)}"
+    if effect.refit.change is None:
+        brief, words = f"{brief} (estimated)", f"refit: {short(effect.refit)}"
     return RowCard(
         str(effect.id),
         _view(effect.row, show_rows, f"training {id_name} {effect.id}"),
         value(effect.label) if show_rows else "",
         short=brief,
-        sentence=_sentence(effect) if sentences else "",
+        sentence=words if sentences else "",
         verdict=None if expected in (effect.verdict, None) else effect.verdict,
         id_name=id_name,
     )
-
-
-def _sentence(effect: RowEffect) -> str:
-    return with_refit(effect.estimate, effect.refit)
 
 
 def _view(row: Mapping[str, Any], show_rows: bool, alt: str) -> RowView | None:

@@ -6,6 +6,7 @@ Stands on tables and influence; the commands stand on it.
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ from upweight.display.words import among, count
 from upweight.errors import InputError, listed
 from upweight.influence import Influence
 from upweight.tables.default_model import default_model, prepare
-from upweight.tables.infer import infer, labelled, likely_targets
+from upweight.tables.infer import Columns, infer, labelled, likely_targets
 from upweight.tables.inputs import inputs_for
-from upweight.tables.model_file import load_model
+from upweight.tables.model_file import ModelFile, load_model
 from upweight.tables.read import read_table
 from upweight.tables.split import held_out
 from upweight.tables.target import require_column
@@ -32,15 +33,15 @@ Positions = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class TableModel:
-    """`frame`: the file's rows, indexed by id; `train`, `held_out`: positions in it; `inputs`: rows -> the model's X."""
+    """`frame`: the file's rows by id; `train`, `held_out`: positions in it; `inputs`: rows -> the model's X."""
 
     path: Path
     frame: pd.DataFrame
     target: str
-    id_name: str
+    id_column: str | None
     summary: str  # what the columns were read as, in one line
     model: Any
-    fitted_here: bool  # a default pipeline; else the user's model
+    model_path: Path | None  # the user's model; None: a default pipeline was fitted here
     inputs: Callable[[pd.DataFrame], Any]
     train: Positions
     held_out: Positions
@@ -51,8 +52,17 @@ class TableModel:
 
     @property
     def rows(self) -> pd.DataFrame:
-        """The training rows as they are, without the target."""
-        return self.frame.iloc[self.train].drop(columns=self.target)
+        """The training rows as they are: columns beside the target and the id."""
+        return self.shown(self.frame.iloc[self.train])
+
+    def shown(self, some: pd.DataFrame) -> pd.DataFrame:
+        """What a person is shown of rows: the columns beside the target and the id."""
+        return some.drop(columns=[self.target, self.id_name] if self.id_column else self.target, errors="ignore")
+
+    @property
+    def id_name(self) -> str:
+        """What a row is called: "row", or the name of the id column."""
+        return self.id_column or "row"
 
     def x(self, at: Sequence[int] | Positions) -> Any:
         """The model's X for rows of the file."""
@@ -73,7 +83,7 @@ class TableModel:
             ends = f"{self.frame.index[0]} to {self.frame.index[-1]}"
             where = (
                 f"Data rows are counted from 0: {ends}."
-                if self.id_name == "row"
+                if self.id_column is None
                 else f"Its ids are {listed(list(self.frame.index))}."
             )
             raise InputError(f"{self.path}: there is no {self.id_name} {listed(unknown)}. {where}")
@@ -101,49 +111,87 @@ def open_table(
     target = target or (stored.target if stored else None)
     if target is None:
         likely = likely_targets(table.frame)
-        raise InputError(
-            f"{path}: which column is to be predicted? Give --target. "
-            + (f"Likely: {listed(likely, 5)}." if likely else f"The columns are {listed(list(table.frame.columns), 20)}.")
-        )
+        columns = f"Likely: {listed(likely, 5)}." if likely else f"There are {listed(list(table.frame.columns), 20)}."
+        raise InputError(f"{os.fspath(path)}: which column is to be predicted? Give --target. {columns}")
     frame = _with_ids(table.frame, target, id_column)
     rows, left_out = labelled(frame, target)
-    notes = [*table.notes[1:], *([left_out] if left_out else [])]
-    known = np.flatnonzero(frame[target].notna().to_numpy()).astype(np.int64)
-    id_name = id_column or "row"
     if left_out:  # whole numbers beside an empty cell are whole numbers again
         frame = frame.assign(**{target: rows[target].astype(object).reindex(frame.index)})
+    source = _Source(table.path, frame, rows, target, id_column, (*table.notes[1:], *([left_out] if left_out else [])))
     if stored is None:
-        columns = infer(frame, target, id_column)
-        train, test = held_out(rows, target, columns.task, seed=seed)
-        before_fit(len(train), len(columns.features))
-        learnt = prepare(rows.iloc[train], columns)
-        fitted: Any = default_model(columns, rows.iloc[train], seed).fit(learnt, rows[target].iloc[train])
-        influence = Influence.from_sklearn(fitted, learnt, rows[target].iloc[train], solver=solver)
+        return _fitted(source, solver, seed, before_fit)
+    return _loaded(source, stored, solver)
 
-        def inputs(some: pd.DataFrame) -> Any:
-            return prepare(some, columns)
 
-        return TableModel(
-            table.path, frame, target, id_name, columns.summary, fitted, True, inputs, known[train], known[test],
-            influence, tuple(notes), columns.notes,
-        )  # fmt: skip
-    fitted_on, said = stored.fitted_on(path)
-    train = known if fitted_on is None else np.intersect1d(fitted_on, known).astype(np.int64)
-    test = np.setdiff1d(known, train).astype(np.int64)
-    file = stored
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """`rows`: those of `frame` that have a target."""
 
-    def stored_inputs(some: pd.DataFrame) -> Any:
-        return inputs_for(file, some, target)
+    path: Path
+    frame: pd.DataFrame
+    rows: pd.DataFrame
+    target: str
+    id_column: str | None
+    notes: tuple[str, ...]
 
-    x, y = stored_inputs(frame.iloc[train]), rows[target].reindex(frame.index[train])
-    influence = Influence.from_sklearn(stored.model, x, y, solver=solver)
-    width = np.shape(x)[1] if len(np.shape(x)) == 2 else 1
-    summary = stored.columns.summary if stored.columns else f"{count(width, 'column')}, as {stored.path} reads them"
-    mismatch = influence.adapted.stationarity.mismatch
+    @property
+    def known(self) -> Positions:
+        """Where `rows` stand in `frame`."""
+        return np.flatnonzero(self.frame[self.target].notna().to_numpy()).astype(np.int64)
+
+
+def _fitted(source: _Source, solver: str, seed: int, before_fit: Callable[[int, int], None]) -> TableModel:
+    """With a default pipeline, on three quarters of the rows."""
+    columns = infer(source.frame, source.target, source.id_column)
+    train, test = held_out(source.rows, source.target, columns.task, seed=seed)
+    before_fit(len(train), len(columns.features))
+    learnt, y = source.rows.iloc[train], source.rows[source.target].iloc[train]
+    x = prepare(learnt, columns)
+    fitted = default_model(columns, learnt, seed).fit(x, y)
     return TableModel(
-        table.path, frame, target, id_name, summary, stored.model, False, stored_inputs, train, test, influence,
-        (*notes, said), mismatch=mismatch,
-    )  # fmt: skip
+        path=source.path,
+        frame=source.frame,
+        target=source.target,
+        id_column=source.id_column,
+        summary=columns.summary,
+        model=fitted,
+        model_path=None,
+        inputs=partial(_prepared, columns=columns),
+        train=source.known[train],
+        held_out=source.known[test],
+        influence=Influence.from_sklearn(fitted, x, y, solver=solver),
+        notes=source.notes,
+        cell_notes=columns.notes,
+    )
+
+
+def _loaded(source: _Source, file: ModelFile, solver: str) -> TableModel:
+    """With the user's model, on the rows that its file names, else on all of them."""
+    fitted_on, said = file.fitted_on(source.path)
+    train = source.known if fitted_on is None else np.intersect1d(fitted_on, source.known).astype(np.int64)
+    x = inputs_for(file, source.frame.iloc[train], source.target)
+    y = source.rows[source.target].reindex(source.frame.index[train])
+    width = np.shape(x)[1] if len(np.shape(x)) == 2 else 1
+    influence = Influence.from_sklearn(file.model, x, y, solver=solver)
+    return TableModel(
+        path=source.path,
+        frame=source.frame,
+        target=source.target,
+        id_column=source.id_column,
+        summary=file.columns.summary if file.columns else f"{count(width, 'column')}, as {file.path.name} reads them",
+        model=file.model,
+        model_path=file.path,
+        inputs=partial(inputs_for, file, target=source.target),
+        train=train,
+        held_out=np.setdiff1d(source.known, train).astype(np.int64),
+        influence=influence,
+        notes=(*source.notes, said),
+        mismatch=influence.adapted.stationarity.mismatch,
+    )
+
+
+def _prepared(some: pd.DataFrame, columns: Columns) -> pd.DataFrame:
+    return prepare(some, columns)
 
 
 def without(table: TableModel, at: Sequence[int], solver: str = "auto") -> TableModel:
@@ -168,7 +216,7 @@ def without(table: TableModel, at: Sequence[int], solver: str = "auto") -> Table
     ids = list(table.frame.index[out])
     x = table.x(kept)
     labels = pd.Series(y[keeps], index=table.frame.index[kept], name=table.target)
-    if table.fitted_here:
+    if table.model_path is None:
         model = clone(table.model).fit(x, labels)
     else:
         refit = table.influence.without(ids)
@@ -178,9 +226,12 @@ def without(table: TableModel, at: Sequence[int], solver: str = "auto") -> Table
                 "or fit the model with a penalty."
             )
         model = refit.model
-    rows = f"{table.id_name} {ids[0]}" if len(ids) == 1 else f"{len(ids)} rows ({among(ids[:5])}{' …' if len(ids) > 5 else ''})"
-    itself = "it does not explain itself" if len(ids) == 1 else "they do not explain themselves"
-    said = f"{rows} {'was' if len(ids) == 1 else 'were'} taken out of the training rows and the model refitted, so that {itself}"
+    if len(ids) == 1:
+        said = f"{table.id_name} {ids[0]} was taken out of the training rows, so that it does not explain itself"
+    else:
+        named = f"{among(ids[:5])}{' …' if len(ids) > 5 else ''}"
+        said = f"{table.id_name}s {named} were taken out of the training rows, so that they do not explain themselves"
+    said += ": the model that answers is refitted without " + ("it" if len(ids) == 1 else "them")
     influence = Influence.from_sklearn(model, x, labels, solver=solver)
     return replace(table, model=model, train=kept, influence=influence, notes=(*table.notes, said))
 
