@@ -328,7 +328,7 @@ def test_mixtures_state_the_residual_of_all_rows() -> None:
 
 
 def test_a_trusted_correction_saves_a_product() -> None:
-    """Behind a near preconditioner the last correction costs no product of its own and brings the residual below tol."""
+    """Behind a near preconditioner the last correction costs no product and brings the residual below tol."""
     case = problem("wide, softmax")
     b, products = case.right_hand_sides(3), []
 

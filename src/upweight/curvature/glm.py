@@ -65,18 +65,17 @@ class HeadCurvature:
 
     def matmul(self, vectors: Vectors) -> Vectors:
         """H v in one pass over the rows for all k."""
-        xp, head, (k, _), c = namespace(vectors), self.head, vectors.shape, self.head.c
+        xp, head, k = namespace(vectors), self.head, vectors.shape[0]
         w = xp.permute_dims(head.params.expand(vectors), (1, 0, 2))  # outputs before vectors: long inner loops
         features, plan, differences = head.features, head.batches(k), False
+        times = self.outputs.times
         if self.bulk != "float64":
-            differences = isinstance(self.outputs, Shared)
+            if isinstance(self.outputs, Shared):
+                differences, times = True, self.outputs.times_differences
             w = xp.astype(w[:-1, :, :] - w[-1:, :, :] if differences else w, getattr(xp, self.bulk))
             if isinstance(features, DenseFeatures):
                 features = replace(features, dtype=w.dtype)
             plan = _cached_blocks(head.n, w.shape[0] * k)
-        times = (
-            self.outputs.times_differences if isinstance(self.outputs, Shared) and differences else self.outputs.times
-        )
         flat = xp.reshape(w, (w.shape[0] * k, features.columns))
         total = xp.zeros(flat.shape, dtype=vectors.dtype)
         for rows in plan:

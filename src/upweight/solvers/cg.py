@@ -5,7 +5,7 @@ Stands on curvature and preconditioners. Sources: Hestenes & Stiefel (1952), sec
 Departures from the textbook: a finished row leaves the block, so that products shrink; the true residual replaces the
 updated one every 25 steps and at the end, and rows that it contradicts start again from where they are; what is
 returned is the best iterate, not the last. Behind a preconditioner that is near H⁻¹ each run ends with one more
-correction, taken on trust; the true residual that follows judges it. Products may be float32 (`bulk`): residuals are not.
+correction, taken on trust: the true residual that follows judges it. Products may be float32, residuals are not.
 """
 
 from collections.abc import Callable
@@ -115,6 +115,7 @@ def _solve(settings: CG, curvature: Curvature, near: Approximation, b: Vectors) 
     b, good = only_finite(b)
     k = b.shape[0]
     ledger = _Ledger([None] * k, [None] * k, np.zeros(k, dtype=int), [None] * k)
+    mixed = settings.probes is not None and settings.probes < k
     x, r = xp.zeros_like(b), b
     residual = to_numpy(relative(r, b))
     todo = np.flatnonzero(residual > tol)
@@ -122,18 +123,17 @@ def _solve(settings: CG, curvature: Curvature, near: Approximation, b: Vectors) 
         if todo.shape[0] == 0:
             break
         index = xp.asarray(todo)
-        block = _begin(todo, *(xp.take(a, index, axis=0) for a in (b, x, r)), near)
-        _run(fast, near, block, ledger, settings)
+        block = _begin(todo, xp.take(b, index, axis=0), xp.take(x, index, axis=0), xp.take(r, index, axis=0), near)
+        _run((curvature, fast), near, block, ledger, settings)
         found = dict(zip(todo.tolist(), (ledger.x[i] for i in todo), strict=True))
         x = xp.stack([found.get(i, x[i, :]) for i in range(k)], axis=0)
-        if settings.probes is not None and settings.probes < k:
-            residual = np.where(residual > 0, _mixed_residual(curvature, b, x, settings.probes), 0.0)
-        else:
+        if mixed:
+            together = _mixed_residual(curvature, b, x, settings.probes or k)
+            residual = np.where(residual > 0, together, 0.0)
+        if not mixed or float(np.max(residual)) > tol:
             r = b - curvature.matmul(x)
-            residual = to_numpy(relative(r, b))
+            residual, mixed = to_numpy(relative(r, b)), False
         todo = np.flatnonzero((residual > tol) & np.array([s is None for s in ledger.status]))
-        if settings.probes is not None and settings.probes < k and todo.shape[0]:
-            r = b - curvature.matmul(x)  # the mixtures say that it is needed after all
     met = [None if rest <= tol else s or Status.STALLED for s, rest in zip(ledger.status, residual, strict=True)]
     return Solution(x, xp.asarray(residual), ledger.steps, statuses(good, residual, tol, met), tuple(ledger.lowest))
 
@@ -154,8 +154,11 @@ def _begin(at: Any, b: Vectors, x: Vectors, r: Vectors, near: Approximation) -> 
     return _Block(at, b, x, r, d, _dot(r, d), x, here, here)
 
 
-def _run(fast: Curvature, near: Approximation, block: _Block, ledger: _Ledger, settings: CG) -> None:
+def _run(
+    curvatures: tuple[Curvature, Curvature], near: Approximation, block: _Block, ledger: _Ledger, settings: CG
+) -> None:
     """Iterates until every row is done, has failed, or is out of steps; leaves the best iterates in the ledger."""
+    curvature, fast = curvatures  # for true residuals, for steps
     xp, eps = namespace(block.b), float(namespace(block.b).finfo(block.b.dtype).eps)
     if settings.bulk != "float64":
         eps = float(xp.finfo(getattr(xp, settings.bulk)).eps)
@@ -184,7 +187,7 @@ def _run(fast: Curvature, near: Approximation, block: _Block, ledger: _Ledger, s
         count += 1
         ledger.steps[block.at] += 1
         if count % TRUE_EVERY == 0:
-            r = block.b - fast.matmul(x)
+            r = block.b - curvature.matmul(x)
         before, z = relative(block.r, block.b), near.apply(r)
         block = _turned(block, x, r, z)
         here = relative(block.r, block.b)

@@ -86,7 +86,8 @@ class _Made:
         """s X_i M⁻¹ X_iᵀ: Q by one product for each pair of outputs, T by its squares, the rest by its length."""
         head, g = self.curvature.head, self.head_basis.shape[1]
         xp, c = namespace(self.scale), head.c
-        pairs = [(a, b) for a in range(c) for b in range(a, c)]
+        apart = c == 1 or head.loss.separate
+        pairs = [(a, b) for a in range(c) for b in range(a, a + 1 if apart else c)]
         k = xp.reshape(self.inverse, (c, g, c, g))
         stacked = xp.concat([0.5 * (k[a, :, b, :] + xp.matrix_transpose(k[a, :, b, :])) for a, b in pairs], axis=1)
         basis = xp.matrix_transpose(xp.concat([self.head_basis, self.tail_basis], axis=1) * self.scale[:, None])
