@@ -108,4 +108,6 @@ def _solve(curvature: Callable[[Scores], Scores], rhs: Scores) -> Scores:
         x, r = x + step * d, r - step * hd
         before, now = now, dot(r, r)
         d = r + np.where(before > 0, now / np.where(before > 0, before, 1.0), 0.0) * d
-    raise RuntimeError(f"the subset's reference is not solved in {MAX_STEPS} steps: worst residual {np.sqrt((now / start).max()):.1e}")
+    raise RuntimeError(
+        f"the subset's reference is not solved in {MAX_STEPS} steps: worst residual {np.sqrt((now / start).max()):.1e}"
+    )
