@@ -119,11 +119,13 @@ def _solve(settings: CG, curvature: Curvature, near: Approximation, b: Vectors) 
     x, r = xp.zeros_like(b), b
     residual = to_numpy(relative(r, b))
     todo = np.flatnonzero(residual > tol)
-    for _ in range(1 + RESTARTS):
+    for attempt in range(1 + RESTARTS):
         if todo.shape[0] == 0:
             break
         index = xp.asarray(todo)
         block = _begin(todo, xp.take(b, index, axis=0), xp.take(x, index, axis=0), xp.take(r, index, axis=0), near)
+        if attempt:  # what the first run took on trust was not enough
+            near, settings = replace(near, near=False), replace(settings, tol=0.5 * tol)
         _run((curvature, fast), near, block, ledger, settings)
         found = dict(zip(todo.tolist(), (ledger.x[i] for i in todo), strict=True))
         x = xp.stack([found.get(i, x[i, :]) for i in range(k)], axis=0)
