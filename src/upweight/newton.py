@@ -17,11 +17,11 @@ from upweight.linear_head import LinearHead
 from upweight.shapes import Array, Float
 from upweight.solvers import SOLVERS, Solver, Woodbury
 
-__all__ = ["Minimum", "minimise"]
+__all__ = ["DENSE", "Minimum", "minimise"]
 
 Inverse = Callable[[Float[Array, " p"]], Float[Array, " p"]]
 
-DENSE = 4000  # parameters up to which the Hessian is written out
+DENSE = 4000  # parameters up to which the Hessian, or rows × outputs up to which the n-side, is written out
 SUFFICIENT = 1e-4  # Armijo's share of the predicted decrease
 HALVINGS = 40
 ROUNDING = 8.0  # a step within so many roundings of F changes nothing that can be measured
@@ -90,7 +90,7 @@ def _inverse(head: LinearHead, solver: Solver | None) -> Inverse:
     if solver is None:
         solver = Woodbury() if head.n * head.c <= DENSE else SOLVERS["cg"]()
     prepared = solver.prepare(curvature)
-    return lambda v: prepared.apply(v[None])[0]
+    return lambda v: prepared(v[None]).x[0]
 
 
 def _factored(head: LinearHead, h: Float[Array, "p p"]) -> Inverse:

@@ -28,7 +28,7 @@ from sklearn.preprocessing import StandardScaler
 from tests.adapters.cases import ESTIMATORS, Case
 from upweight.adapters import adapt
 
-CLASSES = {"iris": load_iris, "wine": load_wine, "cancer": load_breast_cancer}
+CLASSES = {"iris": load_iris, "cancer": load_breast_cancer}
 
 
 def _standard(x: Any) -> Any:
@@ -90,7 +90,7 @@ def test_a_regressor_fitted_on_these_rows_is_never_called_a_mismatch(name: str, 
     """In whatever unit the target is."""
     x, y = load_diabetes(return_X_y=True)
     x = FORMS[form](x)
-    for unit in (1.0, 1e-3, 1e4) if "poisson" not in name and "gamma" not in name else (1.0,):
+    for unit in (1.0, 1e4) if "poisson" not in name and "gamma" not in name else (1.0,):
         try:
             model = REGRESSORS[name]().fit(x, y * unit)
         except ValueError:  # HuberRegressor gives up on some of these itself

@@ -18,7 +18,7 @@ from upweight.adapters.promise import Promise, Yardstick
 from upweight.adapters.reading import Reading
 from upweight.arrays import blocks
 from upweight.linear_head import LinearHead
-from upweight.newton import minimise
+from upweight.newton import DENSE, minimise
 from upweight.shapes import Array, Float
 
 __all__ = ["column_sizes", "judge", "polish", "reconsider", "yardstick"]
@@ -26,7 +26,7 @@ __all__ = ["column_sizes", "judge", "polish", "reconsider", "yardstick"]
 UNPROMISED = 1e-4  # relative gradient above which a solver without a promise has not converged
 SAME = 1e-6  # relative difference of two runs of one deterministic solver
 AT_ROUNDING = 1e-12  # relative gradient below which there is nothing to polish
-AFFORDABLE = 2e11  # multiplications of one Hessian; beyond it a converged fit is left as it is
+AFFORDABLE = 5e10  # multiplications of one Newton step; beyond it the fit is left as it is, and said
 STEPS = 40  # separable data without a penalty has no optimum: each step only lengthens θ
 
 
@@ -113,10 +113,9 @@ def polish(
 ) -> tuple[LinearHead, Stationarity]:
     """The head at the optimum of its rows, where Newton finds one that keeps the signs of an l1 part."""
     relative = np.abs(head.gradient) / np.maximum(head.params.collect(sizes.entries[None])[0], np.finfo(float).tiny)
-    fine = judged.mismatch is None and judged.unconverged is None
     if not head.params.size or float(np.max(relative)) <= AT_ROUNDING:
         return head, judged
-    if fine and _cost(head) > AFFORDABLE:
+    if _cost(head) > AFFORDABLE:
         return head, judged
     found = minimise(head, max_steps=STEPS)
     if not found.converged:
@@ -130,5 +129,9 @@ def polish(
 
 
 def _cost(head: LinearHead) -> float:
+    """Multiplications of one Newton step by the direct solver that minimise takes."""
+    rows, size = float(head.n) * head.c, head.params.size
+    if size > DENSE:
+        return rows**2 * (head.features.columns + rows) if rows <= DENSE else float("inf")
     pairs = head.c if head.loss.separate else head.c * (head.c + 1) / 2
-    return float(head.n) * head.features.columns**2 * pairs + head.params.size**3 / 3.0
+    return float(head.n) * head.features.columns**2 * pairs + size**3 / 3.0
