@@ -193,6 +193,7 @@ class BlockLines:
         return f"{mark(verdict, self.unicode)} {verdict_label(verdict)}" if verdict else ""
 
     def sign(self, sign: str) -> str:
+        """The sign, or its ASCII stand-in."""
         return sign if self.unicode else to_ascii(sign)
 
 

@@ -26,7 +26,9 @@ _SMALLEST_SIDE = 2
 class Row(Protocol):
     """One row: names and values (dict, pandas Series)."""
 
-    def items(self) -> Iterable[tuple[object, object]]: ...
+    def items(self) -> Iterable[tuple[object, object]]:
+        """(name, value), in the order of the columns."""
+        ...
 
 
 def row_view(row: Row, at_most: int = 8, marked: Collection[str] = (), cut: int = 280, alt: str = "picture") -> RowView:
