@@ -24,6 +24,8 @@ SPARSE_COST = 10.0  # flops of the dense kind that one sparse flop takes
 CG_STEPS = 10  # what the low-rank preconditioner leaves to do, typically
 SEARCH_PASSES = 4 * 3  # of the search for leading directions where there are too many columns for all of them
 RANK = 128
+ROWS_PER_DIRECTION = 200  # rows that the Hessian in the leading directions is made of, for each direction
+BASIS_ROWS = 10_000  # rows that the directions come from
 CHEAP = 2e11  # flops: a few seconds on any machine
 
 
@@ -85,9 +87,19 @@ def choose(problem: Sizes | LinearHead, memory: float | None = None, queries: in
     made: dict[str, Solver] = {
         "cholesky": Cholesky(),
         "woodbury": Woodbury(),
-        "cg": CG(preconditioner=LowRank(rank=rank)),
+        "cg": CG(preconditioner=_low_rank(rank, sizes.rows)),
     }
     return Choice(name, made[name], _reason(name, sizes, costs, room), *costs[name])
+
+
+def _low_rank(rank: int, rows: int) -> LowRank:
+    """All that the preconditioner needs of many rows: a part of them, in float32 (measured on MNIST)."""
+    return LowRank(
+        rank=rank,
+        fraction=min(1.0, ROWS_PER_DIRECTION * rank / rows),
+        basis_fraction=min(1.0, BASIS_ROWS / rows),
+        bulk="float32",
+    )
 
 
 def solve_by_name(name: str) -> Solver:
@@ -131,8 +143,10 @@ def _woodbury(s: Sizes, queries: int) -> tuple[float, float]:
 def _cg(s: Sizes, queries: int, rank: int) -> tuple[float, float]:
     """The directions, their Hessian, all leverages from it, and CG_STEPS double passes for each query."""
     g = (rank + 1.0) * s.outputs
-    basis = _pass(s, s.columns) if s.columns <= 2048 else SEARCH_PASSES * _pass(s, rank)
-    reduced = _pass(s, rank) + s.rows * (s.outputs * rank**2 if s.apart else g * g) + g**3
+    read = _low_rank(rank, s.rows)
+    basis = read.basis_fraction * (_pass(s, s.columns) if s.columns <= 2048 else SEARCH_PASSES * _pass(s, rank))
+    sums = s.rows * (s.outputs * rank**2 if s.apart else g * g)
+    reduced = read.fraction * (_pass(s, rank) + sums) + g**3
     leverages = 2.0 * s.rows * _pairs(s) * rank**2
     flops = basis + reduced + leverages + (CG_STEPS + 1) * 2 * _pass(s, queries * s.outputs)
     return flops, 8 * (3 * g * g + 10.0 * queries * s.parameters + 2 * min(s.columns, 2048) ** 2)
