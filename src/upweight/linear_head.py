@@ -69,7 +69,7 @@ class LinearHead:
         pull = self.penalty * self.params.matrix
         if self.linear_penalty is not None:
             pull = pull + self.linear_penalty
-        return self.params.collect(pull[None])[0]
+        return self.params.collect(pull[None, ...])[0, ...]
 
     @cached_property
     def outputs(self) -> Float[Array, "n c"]:
@@ -90,7 +90,7 @@ class LinearHead:
         total = xp.zeros_like(self.params.matrix)
         for rows in self.batches(1):
             total = total + self.features.rmatmul(e[rows, :], rows)
-        return self.scale * self.params.collect(total[None])[0] + self.penalty_gradient
+        return self.scale * self.params.collect(total[None, ...])[0, ...] + self.penalty_gradient
 
     @cached_property
     def value(self) -> float:

@@ -50,7 +50,7 @@ class Params:
     def collect(self, matrices: Float[Array, "k c D"]) -> Float[Array, "k p"]:
         """Free entries of k matrices."""
         xp = namespace(matrices)
-        flat = xp.reshape(matrices, (matrices.shape[0], -1))
+        flat = xp.reshape(matrices, (matrices.shape[0], matrices.shape[1] * matrices.shape[2]))
         return flat if self._all_free else xp.take(flat, xp.asarray(self._where), axis=1)
 
     def select(self, full: Float[Array, "cD cD"]) -> Float[Array, "p p"]:

@@ -42,11 +42,11 @@ def test_choice(sizes: Sizes, solver: str) -> None:
 
 def test_little_memory_rules_cholesky_out() -> None:
     """The number that does not fit stands in the sentence."""
-    sizes = dense(20_000, 1, 3_000, apart=True)
+    sizes = dense(20_000, 1, 1_500, apart=True)
     assert choose(sizes, memory=8 * GB).name == "cholesky"
-    choice = choose(sizes, memory=0.1 * GB)
+    choice = choose(sizes, memory=0.03 * GB)
     assert choice.name == "cg"
-    assert "3,000 × 3,000 Hessian would need 216 MB of the 100 MB that may be used" in choice.reason
+    assert "1,500 × 1,500 Hessian would need 54 MB of the 30 MB that may be used" in choice.reason
 
 
 @pytest.mark.parametrize(
