@@ -23,6 +23,8 @@ __all__ = ["compare_with_own_solver", "optimum", "predictions_of"]
 
 SHARE = 10  # a tenth of the rows leaves
 SEEN = 200  # training rows whose predictions are compared
+MOST_LUCK = 100.0
+AT_ROUNDING = 1e-9  # √(gᵀH⁻¹g / F) below which no step is left to take
 NUMBERS = 5_000_000  # n D c past which a cold fit is timed on a tenth first
 SECONDS = 20.0  # longest cold fit that a check waits for
 
@@ -30,7 +32,7 @@ SECONDS = 20.0  # longest cold fit that a check waits for
 def compare_with_own_solver(
     adapted: Adapted, attribution: Attribution, generator: np.random.Generator
 ) -> tuple[float | None, float, str]:
-    """(gap, what the solver's own looseness explains of it, reason), both as shares of what the removal does.
+    """(gap, what the solver's tol can explain of it, reason), both as shares of what the removal does.
 
     gap None: it was not run, and the reason says why.
     """
@@ -59,18 +61,25 @@ def compare_with_own_solver(
     except InputError as error:
         return None, 0.0, f"not compared: {error}"
     was = full if adapted.fitted is None else _predicted(adapted, attribution, adapted.fitted, seen)
-    return float(np.linalg.norm(theirs - without)) / size, float(np.linalg.norm(was - full)) / size, ""
+    left = float(np.linalg.norm(was - full)) / size * _luck(adapted)
+    return float(np.linalg.norm(theirs - without)) / size, left, ""
+
+
+def _luck(adapted: Adapted) -> float:
+    """How many times further from its optimum another fit may stop: the gradient that is promised over the one left."""
+    fit = adapted.stationarity
+    return float(np.clip(fit.tol / fit.gradient, 1.0, MOST_LUCK)) if fit.gradient > 0 else 1.0
 
 
 def optimum(adapted: Adapted, attribution: Attribution) -> Vector | None:
     """θ [p] at the exact optimum of all rows, where removals start; None where there is none."""
-    fit, vector = adapted.stationarity, attribution.head.params.vector
-    if fit.polished:
-        return vector
+    head = attribution.head
+    gradient, xp = head.gradient, namespace(head.weights)
+    left = abs(float(xp.sum(gradient * attribution.prepared.apply(gradient[None])[0])))
+    if adapted.stationarity.polished or left <= AT_ROUNDING**2 * head.value:
+        return head.params.vector
     vectors, converged = attribution.refitted([[]])
-    if bool(converged[0]):
-        return vectors[0, :]
-    return None if fit.unconverged or fit.mismatch else vector  # at rounding already: no step is left to take
+    return vectors[0, :] if bool(converged[0]) else None
 
 
 def predictions_of(adapted: Adapted, model: Any, x: Any) -> NDArray[np.float64]:

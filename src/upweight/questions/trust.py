@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upweight.adapters import Adapted
-from upweight.arrays import to_numpy
+from upweight.arrays import namespace, to_numpy
 from upweight.attribution import Attribution
 from upweight.errors import InputError
 from upweight.questions.base import Answer, Question
@@ -27,6 +27,7 @@ __all__ = ["check", "signals"]
 
 CERTAIN = 0.01  # nats: no training row has a larger loss, so only the penalty keeps θ from growing
 NEARLY_CERTAIN, HELD = 0.1, 0.5  # the same with more loss left, where a row shown has a leverage above HELD
+UNTOUCHED = 1e-6  # of the pull of the rows shown: a row that pulls less has no say in what is measured
 
 
 def signals(question: Question, answer: Answer) -> Signals:
@@ -46,7 +47,7 @@ def signals(question: Question, answer: Answer) -> Signals:
         reciprocal_condition=attribution.prepared.reciprocal_condition,
         leverage=leverage,
         quadratic=attribution.head.loss.concordance == 0.0,
-        alone=int(np.sum(to_numpy(attribution.leverage.alone)[at])),
+        alone=_alone(attribution, answer, at),
         separable=_separable(adapted, attribution, leverage),
         damping_change=_damping_change(attribution, answer),
         missing=answer.missing,
@@ -103,6 +104,25 @@ def _as_fitted(question: Question) -> NDArray[np.float64]:
     """[q]: the measurement at the parameters that the user's own solver left."""
     fitted = question.adapted.fitted
     return question.now() if fitted is None else _measured_at(question, fitted)
+
+
+def _alone(attribution: Attribution, answer: Answer, at: NDArray[np.int64]) -> int:
+    """How many rows alone hold a direction that is measured: fitted exactly, they score 0 whatever they carry."""
+    alone = np.flatnonzero(to_numpy(attribution.leverage.alone))
+    if not len(alone) or not answer.solutions:
+        return len(alone)
+    head = attribution.head
+
+    def pulls(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        x = head.features.take(namespace(head.weights).asarray(rows))
+        found = np.zeros(len(rows))
+        for solution in answer.solutions:
+            w = head.params.expand(solution.x)
+            for one in range(w.shape[0]):
+                found = np.maximum(found, np.abs(to_numpy(x @ w[one, :, :].T)).max(axis=1))
+        return found
+
+    return int(np.sum(pulls(alone) > UNTOUCHED * pulls(at).max(initial=0.0)))
 
 
 def _drift(question: Question, answer: Answer, at: NDArray[np.int64]) -> float | None:

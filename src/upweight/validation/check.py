@@ -25,8 +25,8 @@ class Noise:
 
     `floor` [q], in the measurement's unit: |m(the model as fitted) − m(its exact optimum)|, None where there is none.
     `gap`: distance between the model's own solver and our refit on the training rows' predictions, both without the
-    same tenth of the rows, as a share of what that removal does; `own`: what of it the solver's looseness explains,
-    in the same unit. None where it was not run, and `reason` says why.
+    same tenth of the rows, as a share of what that removal does; `own`: what of it the solver's tol can explain, in
+    the same unit. None where it was not run, and `reason` says why.
     """
 
     floor: NDArray[np.float64] | None
@@ -149,6 +149,8 @@ class Check:
             out = [("noise", f"the model as fitted is {number(floor, self.unit)} from its optimum{share}")]
         if self.noise.gap is not None:
             said = f"without a tenth of the rows it is {percent(self.noise.gap)} of the effect away from our refit"
+            if self.noise.own > 0.01:
+                said += f" (its tol can leave about {percent(self.noise.own)})"
             out.append(("own solver", said))
         else:
             out.append(("own solver", self.noise.reason))

@@ -25,7 +25,7 @@ class Agreement:
     shown_off: float | None = None  # |estimate − refit| / |refit|, the worst of the shown rows of high leverage; None:
     # not all of them were refitted
     convention_gap: float | None = None  # |our refit − the user's own solver| / effect, without a tenth of the rows
-    own_noise: float = 0.0  # |the model as fitted − its optimum| in the unit of the gap: what a loose solver leaves
+    own_noise: float = 0.0  # how far from the optimum that solver's tol lets it stop, in the unit of the gap
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Signals:
     reciprocal_condition: float | None = None
     leverage: float = 0.0  # largest among the rows that are shown
     quadratic: bool = False  # leverage is exact then
-    alone: int = 0  # rows shown that alone hold a direction of θ
+    alone: int = 0  # rows that alone hold a direction of θ which is measured
     separable: bool = False  # every row is fitted with near certainty: only the penalty holds θ
     damping_change: float | None = None  # relative change of the scores when damping doubles
     missing: str | None = None  # values that could not be computed
@@ -66,12 +66,13 @@ NEAR_SINGULAR = 1e-11  # past it a solve in float64 keeps fewer than five digits
 HIGH_LEVERAGE, VERY_HIGH_LEVERAGE = 0.25, 0.5
 DAMPING = 0.1
 DRIFT_B, DRIFT_C = 0.2, 0.5
-SLOPE_A, RANK_A, SIGNS_A, ROW_A = 0.03, 0.97, 0.95, 0.10
+SLOPE_A, RANK_A, SIGNS_A, ROW_A = 0.04, 0.96, 0.95, 0.10
 SLOPE_B, RANK_B, SIGNS_B = 0.15, 0.90, 0.90
 RANK_C, SIGNS_C = 0.50, 0.60
 ROWS_A = 8  # fewer refits say little of the rest
 CONVENTION, CONVENTION_D = 0.05, 0.5
 LOOSE = 4.0  # a gap within so many times the solver's own noise is that noise
+TOO_LOOSE = 0.1  # a solver that leaves so much says nothing of what a refit divides by
 
 _READ = "read the refit column: it is a real removal"
 
@@ -129,7 +130,8 @@ def _from_solve(s: Signals) -> list[_Finding]:
     elif s.residual > s.tol:
         out.append(("C", f"the solves left a relative residual of {s.residual:.0e}", "a smaller tol"))
     if s.reciprocal_condition is not None and s.reciprocal_condition < NEAR_SINGULAR:
-        reason = f"the curvature is nearly singular (reciprocal condition {s.reciprocal_condition:.0e})"
+        size = f"{s.reciprocal_condition:.0e}" if s.reciprocal_condition > 0 else "below rounding"
+        reason = f"the curvature is nearly singular (reciprocal condition {size})"
         out.append(("C", reason, "drop collinear columns, scale the columns, or add a penalty"))
     if s.damping_change is not None and s.damping_change > DAMPING:
         out.append(("C", f"twice the damping changes the scores by {percent(s.damping_change)}", "a smaller damping"))
@@ -138,9 +140,8 @@ def _from_solve(s: Signals) -> list[_Finding]:
 
 def _from_rows(s: Signals) -> list[_Finding]:
     if s.alone:
-        holds = "alone holds" if s.alone == 1 else "alone hold"
-        shown = f"{count(s.alone, 'row')} of those shown {holds} a direction of the model"
-        reason = f"{shown}: without it there is no optimum"
+        holds = f"{count(s.alone, 'row')} alone {'holds' if s.alone == 1 else 'hold'} a direction of the model"
+        reason = f"{holds} that this measurement reads: without it there is no optimum, and the score reads 0"
         return [("C", reason, "add a penalty, or merge rare categories")]
     if s.quadratic or s.leverage <= HIGH_LEVERAGE:
         return []
@@ -157,7 +158,8 @@ def _from_agreement(a: Agreement) -> list[_Finding]:
     out: list[_Finding] = []
     if a.unfinished:
         out.append(("C", f"{count(a.unfinished, 'refit')} found no optimum", "add a penalty"))
-    if a.convention_gap is not None and a.convention_gap > max(CONVENTION, LOOSE * a.own_noise):
+    firm = a.own_noise <= TOO_LOOSE
+    if firm and a.convention_gap is not None and a.convention_gap > max(CONVENTION, LOOSE * a.own_noise):
         gap = percent(a.convention_gap)
         reason = f"without a tenth of the rows the model's own solver is {gap} of the effect away from our refit"
         cure = "report this model: its penalty or its normalisation was read wrongly"

@@ -1,0 +1,1 @@
+"""Estimates against real refits: samples, comparisons, the grade, the check."""
