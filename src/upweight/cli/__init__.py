@@ -27,12 +27,13 @@ app.command()(explain)
 app.command()(check)
 
 
-def _version(asked: bool) -> None:
+def _version(asked: bool) -> bool:
     if asked:
         from importlib.metadata import version
 
         typer.echo(f"upweight {version('upweight')}")
         raise typer.Exit
+    return asked
 
 
 @app.callback()
@@ -44,9 +45,9 @@ def upweight(
     """Which training rows made the model predict this, and what would happen without them?
 
     \b
-    upweight demo                                        a first look, one minute
-    upweight explain data.csv --target label             the rows behind predictions
-    upweight check data.csv --target label               how far to trust them
+    upweight demo                              a first look, one minute
+    upweight explain data.csv --target label   the rows behind predictions
+    upweight check data.csv --target label     how far to trust them
 
     Exit codes: 0 fine, 1 a finding, 2 bad input, 130 interrupted.
     """

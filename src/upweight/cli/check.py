@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 
 from upweight.cli.options import AsJson, Data, Debug, Id, Model, NoRows, Seed, Solver, Target, TrustPickle
+from upweight.cli.progress import current
 
 __all__ = ["check"]
 
 
 def check(
-    ctx: typer.Context,
     data: Data,
     target: Target = None,
     id_column: Id = None,
@@ -45,7 +45,7 @@ def check(
             min_grade=min_grade, junit=junit, rows=rows, solver=solver, seed=seed, as_json=as_json,
             show_rows=not no_rows,
         ),
-        ctx.obj,
+        current(),
     )  # fmt: skip
     if code:
         raise typer.Exit(code)

@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 
 from upweight.cli.options import AsJson, Debug, NoRows, Seed
+from upweight.cli.progress import current
 
 __all__ = ["demo"]
 
 
 def demo(
-    ctx: typer.Context,
     out: Annotated[Path, typer.Option("--out", help="The folder for the report, the data and the model.")] = Path(
         "demo"
     ),
@@ -30,4 +30,4 @@ def demo(
     """
     from upweight.cli.demonstrating import run
 
-    run(out, seed, ctx.obj, show_rows=not no_rows, as_json=as_json)
+    run(out, seed, current(), show_rows=not no_rows, as_json=as_json)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from upweight.cli.options import AsJson, Data, Debug, Id, Model, NoRows, Seed, Solver, Target, TrustPickle
+from upweight.cli.progress import current
 
 __all__ = ["explain"]
 
@@ -13,7 +14,6 @@ WORST = 5
 
 
 def explain(
-    ctx: typer.Context,
     data: Data,
     target: Target = None,
     row: Annotated[
@@ -77,5 +77,5 @@ def explain(
             model=model, trust_pickle=trust_pickle, keep=keep, to=to, report=report, measurement=measurement,
             solver=solver, seed=seed, show_rows=not no_rows, as_json=as_json,
         ),
-        ctx.obj,
+        current(),
     )  # fmt: skip

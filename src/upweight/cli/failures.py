@@ -11,7 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from upweight.cli.progress import Progress
+from upweight.cli.progress import begun
 from upweight.errors import UpweightError
 
 __all__ = ["BAD_INPUT", "FAULT", "FINDING", "INTERRUPTED", "Commands"]
@@ -25,8 +25,7 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; every failure becomes a message and a code, unless --debug asks for the traceback too."""
-        progress = Progress()
-        ctx.obj = progress
+        progress = begun()
         try:
             return super().invoke(ctx)
         except UpweightError as error:

@@ -5,9 +5,13 @@ from typing import Annotated
 
 import typer
 
+from upweight.cli.progress import current
+
 __all__ = ["AsJson", "Data", "Debug", "Id", "Model", "NoRows", "Seed", "Solver", "Target", "TrustPickle"]
 
-Data = Annotated[Path, typer.Argument(metavar="DATA", help="The table: CSV, TSV, either gzipped, or Parquet.", show_default=False)]
+Data = Annotated[
+    Path, typer.Argument(metavar="DATA", help="The table: CSV, TSV, either gzipped, or Parquet.", show_default=False)
+]
 Target = Annotated[str | None, typer.Option("--target", "-t", help="The column that is predicted.", show_default=False)]
 Id = Annotated[
     str | None,
@@ -26,9 +30,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON with stable keys on s
 NoRows = Annotated[bool, typer.Option("--no-rows", help="Ids only: leave what the rows hold out of every output.")]
 
 
-def _debug(ctx: typer.Context, value: bool) -> bool:
+def _debug(value: bool) -> bool:
     """Told to the one place that shows errors, before the command begins."""
-    ctx.obj.debug = value
+    current().debug = value
     return value
 
 

@@ -2,9 +2,10 @@
 
 import sys
 import time
+from contextvars import ContextVar
 from typing import Any
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "begun", "current"]
 
 
 class Progress:
@@ -55,3 +56,18 @@ class Progress:
         )
         done = f"Done until then: {'; '.join(shown)}. " if shown else "Nothing was done yet. "
         return done + (f"Written: {', '.join(self.written)}." if self.written else "Nothing was written.")
+
+
+_CURRENT: ContextVar[Progress] = ContextVar("progress")
+
+
+def begun() -> Progress:
+    """A new one for a command that begins."""
+    progress = Progress()
+    _CURRENT.set(progress)
+    return progress
+
+
+def current() -> Progress:
+    """That of the command that runs."""
+    return _CURRENT.get()

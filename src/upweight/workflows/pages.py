@@ -87,7 +87,7 @@ def _loss_now(explanation: Explanation) -> str:
 def _why(explanation: Explanation, prediction: Prediction, anchor: str, show_rows: bool, cards: bool) -> Section:
     name = explanation.id_name
     blocks: list[Block] = []
-    if text := now(prediction):
+    if text := now(prediction, show_rows):
         blocks.append(Sentence(text))
     blocks.append(row_cards(prediction, name, show_rows) if cards else row_table(prediction, name, show_rows))
     if flip := flip_sentence(prediction, name):
