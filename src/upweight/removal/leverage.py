@@ -60,7 +60,7 @@ def leverage_corrected(curvature: HeadCurvature, prepared: Prepared) -> Leverage
     b = leverages(head, prepared)
     r = head.penalty_gradient
     mean_form = head.normalization != "sum"
-    t = prepared(r[None]).x[0] if mean_form else xp.zeros_like(r)
+    t = prepared(r[None, ...]).x[0, ...] if mean_form else xp.zeros_like(r)
     u = head.output_gradients * head.weights[:, None]
     ws = curvature.output_curvatures
     if mean_form:
@@ -85,7 +85,7 @@ def _apply(blocks_: Float[Array, "n c c"], v: Float[Array, "n c"]) -> Float[Arra
 
 def _outputs_of(head: LinearHead, t: Vector) -> Float[Array, "n c"]:
     xp = namespace(t)
-    w = head.params.expand(t[None])[0]
+    w = head.params.expand(t[None, ...])[0, ...]
     return xp.concat([head.features.matmul(w, rows) for rows in head.batches(1)], axis=0)
 
 
