@@ -253,6 +253,7 @@ def test_query_with_wrong_columns_says_which() -> None:
     model, table = _mixed()
     with pytest.raises(InputError, match=r"X_query .* \(missing: 'age'; not known: 'years'\)"):
         adapt(model, table, Y).read_query(pd.DataFrame({"town": ["Rome"], "years": [0.0]}))
+    assert adapt(model, table, Y).read_query(pd.DataFrame({"age": [0.0], "more": 1, "town": "Rome"})).rows == 1
     with pytest.raises(InputError, match=r"X_query has shape \(3,\).*X\[\[0\]\], not X\[0\]"):
         adapt(LR().fit(X, Y), X, Y).read_query(X[0])
 

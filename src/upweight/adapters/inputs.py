@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from upweight.arrays import blocks
 from upweight.errors import InputError, listed
 from upweight.shapes import Array, Float
 
@@ -91,14 +92,17 @@ def read_weights(sample_weight: Any, n: int) -> Float[Array, " n"]:
     return weights
 
 
-def refuse_wrong_columns(fitted: Any, x: Any, where: str) -> None:
-    """Raises: InputError where X's columns are not those that `fitted` (any step) was fitted on."""
+def refuse_wrong_columns(fitted: Any, x: Any, where: str, by_name: bool = False) -> None:
+    """Raises: InputError where X's columns are not those that `fitted` (any step) was fitted on.
+
+    `by_name`: it looks its columns up by name, so that others beside them, and their order, do not matter.
+    """
     names = getattr(fitted, "feature_names_in_", None)
     given = getattr(x, "columns", None)
     if names is not None and given is not None:
         wanted, seen = [str(name) for name in names], [str(name) for name in given]
-        if seen != wanted:
-            missing = [name for name in wanted if name not in seen]
+        missing = [name for name in wanted if name not in seen]
+        if missing or (seen != wanted and not by_name):
             extra = [name for name in seen if name not in wanted]
             said = [f"missing: {listed(missing)}"] if missing else []
             said += [f"not known: {listed(extra)}"] if extra else []
@@ -140,10 +144,10 @@ def as_matrix(x: Any, ids: Sequence[Any], names: Callable[[int], Sequence[str]],
                 f"{where} holds values that are not numbers ({error}). Encode them inside a Pipeline."
             ) from error
     if matrix.dtype.kind == "f":
-        finite = np.isfinite(matrix)
-        if not finite.all():
-            rows, columns = np.nonzero(~finite)
-            _refuse_nonfinite(rows, columns, ids, names(matrix.shape[1]), where)
+        for block in blocks(matrix.shape[0], float(matrix.shape[1])):
+            if not np.isfinite(matrix[block]).all():  # the rare case looks at all rows at once
+                at, columns = np.nonzero(~np.isfinite(matrix))
+                _refuse_nonfinite(at, columns, ids, names(matrix.shape[1]), where)
     return matrix
 
 

@@ -25,6 +25,7 @@ __all__ = ["column_sizes", "judge", "polish", "reconsider", "yardstick"]
 
 UNPROMISED = 1e-4  # relative gradient above which a solver without a promise has not converged
 SAME = 1e-6  # relative difference of two runs of one deterministic solver
+REFITTABLE = 1e11  # multiplications of a refit beyond which a suspicion is not looked into
 AT_ROUNDING = 1e-12  # relative gradient below which there is nothing to polish
 AFFORDABLE = 5e10  # multiplications of one Newton step; beyond it the fit is left as it is, and said
 STEPS = 40  # separable data without a penalty has no optimum: each step only lengthens θ
@@ -84,7 +85,8 @@ def reconsider(judged: Stationarity, reading: Reading, estimator: Any, n: int) -
 
     lbfgs may give up far from any optimum on columns of very different sizes, and tells nobody afterwards.
     """
-    if judged.mismatch is None:
+    entries = n * len(reading.free.ravel())
+    if judged.mismatch is None or entries * (reading.promise.steps or 1) > REFITTABLE:
         return judged
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):

@@ -6,6 +6,8 @@ Stands on inputs and wrappers; `assemble` stands on it.
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from sklearn.compose import ColumnTransformer
+
 from upweight.adapters.inputs import as_matrix, explain_transform_error, refuse_wrong_columns
 from upweight.adapters.wrappers import Unwrapped
 from upweight.errors import InputError
@@ -20,7 +22,8 @@ def read_matrix(
 
     Raises: InputError for other columns than the fitted ones, for what a transformer refuses, for NaN and infinity.
     """
-    refuse_wrong_columns(wrapped.stages[0] if wrapped.stages else wrapped.final, x, where)
+    first = wrapped.stages[0].steps[0][1] if wrapped.stages else wrapped.final
+    refuse_wrong_columns(first, x, where, by_name=isinstance(first, ColumnTransformer))
     given = x
     for stage in wrapped.stages:
         try:
