@@ -136,8 +136,8 @@ def test_queries_are_drawn_once_there_are_many() -> None:
 
 
 def test_row_errors() -> None:
-    """Each row's error over all queries counts queries alike, and a row without effect cannot be far off."""
-    truth = np.asarray([[1.0, 0.5, 0.0], [1e-6, -1e-6, 0.0]])
-    estimate = np.asarray([[1.1, 0.5, 1e-3], [1.1e-6, -1e-6, 0.0]])
-    assert row_errors(estimate, truth) == pytest.approx([0.1, 0.0, 1e-3 / (0.05 * np.sqrt(2.0))])
+    """Each row's error over all queries, as a share of its effect; a row without effect cannot be far off."""
+    truth = np.asarray([[3.0, 0.5, 0.0], [4.0, -0.5, 0.0]])
+    estimate = np.asarray([[3.0, 0.5, 0.01], [3.5, -0.5, 0.0]])
+    assert row_errors(estimate, truth) == pytest.approx([0.1, 0.0, 0.01 / (0.05 * 5.0)])
     assert row_errors(np.ones((1, 2)), np.zeros((1, 2))).tolist() == [1.0, 1.0]

@@ -39,6 +39,8 @@ def compare_with_own_solver(
     cold = adapted.cold_refit
     if cold is None:
         return None, 0.0, "not compared: this model cannot be fitted again"
+    if adapted.stationarity.unconverged:
+        return None, 0.0, "not compared: it stops before its optimum, so it says nothing of what a refit divides by"
     head = attribution.head
     often = _may_leave(adapted, head.n)
     if len(often) < 2:

@@ -65,7 +65,8 @@ class Grade:
 NEAR_SINGULAR = 1e-11  # past it a solve in float64 keeps fewer than five digits
 HIGH_LEVERAGE, VERY_HIGH_LEVERAGE = 0.25, 0.5
 DAMPING = 0.1
-DRIFT_B, DRIFT_C = 0.2, 0.5
+DRIFT_B, DRIFT_C = 0.3, 0.5
+DRIFT_UNCONVERGED = 0.2  # the same for a fit that is known to have stopped early
 SLOPE_A, RANK_A, SIGNS_A, ROW_A = 0.04, 0.96, 0.95, 0.10
 SLOPE_B, RANK_B, SIGNS_B = 0.15, 0.90, 0.90
 RANK_C, SIGNS_C = 0.50, 0.60
@@ -111,7 +112,7 @@ def _from_drift(s: Signals) -> list[_Finding]:
     cure = "fit the model to its optimum: more steps, a smaller tol, scaled columns"
     if s.drift is None:
         return [("C", s.unconverged, cure)] if s.unconverged else []
-    if s.drift > DRIFT_C or (s.unconverged and s.drift > DRIFT_B):
+    if s.drift > DRIFT_C or (s.unconverged and s.drift > DRIFT_UNCONVERGED):
         moved = f"taking it to its optimum moves what is measured by {percent(s.drift)} of the effect of a row shown"
         return [("C", f"{s.unconverged}; {moved}" if s.unconverged else moved, cure)]
     if s.drift > DRIFT_B:

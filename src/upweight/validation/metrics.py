@@ -1,6 +1,6 @@
 """How far estimates agree with refits: correlation, rank, slope, sign, each with a bootstrap interval.
 
-Stands on numpy and scipy. Intervals: percentile bootstrap over the removed rows, since the queries are given and the
+Stands on numpy. Intervals: percentile bootstrap over the removed rows, since the queries are given and the
 rows are a sample; queries are drawn too once there are enough of them to stand for others. Source: METHODS.md 10.
 """
 
@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 __all__ = [
     "Comparison",
@@ -27,7 +26,7 @@ Values = NDArray[np.float64]
 
 DRAWS = 2000
 PAIRS_AT_ONCE = 500_000  # resampled pairs held at a time
-PAIRS_IN_ALL = 20_000_000  # beyond it fewer draws: ten thousand pairs need no 2,000
+PAIRS_IN_ALL = 10_000_000  # beyond it fewer draws: ten thousand pairs need no 2,000
 QUERIES_DRAWN = 8  # so many queries or more are resampled as well
 ROUNDING = 1e-7  # of the largest: a refit ends this close to its optimum, so smaller differences are ties
 NEGLIGIBLE = 0.01  # of the largest refit of a query: the sign of less decides nothing
@@ -55,7 +54,7 @@ def pearson(x: Values, y: Values) -> float | None:
 
 def spearman(x: Values, y: Values) -> float | None:
     """Rank correlation, ties at their mean rank; None without spread on both sides."""
-    return _only(_spearman(x[None], y[None]))
+    return _only(_spearman(_codes(x)[None], _codes(y)[None]))
 
 
 def slope(estimate: Values, truth: Values) -> float | None:
@@ -78,13 +77,10 @@ def counted(truth: Values, noise: Values) -> NDArray[np.bool_]:
 def row_errors(estimate: Values, truth: Values) -> Values:
     """[r]: how far each row's estimates are from its refits over all queries [q, r], as a share of its refits.
 
-    Queries count alike, whatever their scale; a row with hardly any effect is measured against a twentieth of the
-    largest, so that it cannot be off by much.
+    A row with hardly any effect is measured against a twentieth of the largest, so that it cannot be off by much.
     """
-    scale = np.max(np.abs(truth), axis=1, keepdims=True, initial=0.0)
-    unit = np.where(scale > 0, scale, 1.0)
-    size: Values = np.linalg.norm(truth / unit, axis=0)
-    off: Values = np.linalg.norm((estimate - truth) / unit, axis=0)
+    size: Values = np.linalg.norm(truth, axis=0)
+    off: Values = np.linalg.norm(estimate - truth, axis=0)
     least = NEGLIGIBLE_ROW * float(size.max(initial=0.0))
     return off / np.where(size > least, size, least if least > 0 else 1.0)
 
@@ -109,8 +105,8 @@ def compare_with_refits(
     arrays = (
         estimate,
         truth,
-        np.stack([settled(x) for x in estimate]) if q else estimate,
-        np.stack([settled(x) for x in truth]) if q else truth,
+        _codes(np.concatenate([settled(x) for x in estimate]) if q else estimate.ravel()),
+        _codes(np.concatenate([settled(x) for x in truth]) if q else truth.ravel()),
         matters,
     )
     measures: dict[str, Callable[..., Values]] = {
@@ -197,8 +193,23 @@ def _centred(x: Values) -> Values:
     return x / np.where(size > 0, size, 1.0)
 
 
-def _spearman(x: Values, y: Values) -> Values:
-    return _pearson(stats.rankdata(x, axis=1), stats.rankdata(y, axis=1))
+def _spearman(x: NDArray[np.int64], y: NDArray[np.int64]) -> Values:
+    return _pearson(_ranks(x), _ranks(y))
+
+
+def _codes(x: Values) -> NDArray[np.int64]:
+    """The place of each value among the different ones, ascending: ranks of a resample come from counts, unsorted."""
+    return np.unique(x, return_inverse=True)[1].astype(np.int64)
+
+
+def _ranks(codes: NDArray[np.int64]) -> Values:
+    """Mean ranks in each row of [b, m]."""
+    b, k = len(codes), int(codes.max(initial=0)) + 1
+    at = codes + k * np.arange(b)[:, None]
+    counts = np.bincount(at.ravel(), minlength=b * k).reshape(b, k)
+    means = np.cumsum(counts, axis=1) - 0.5 * (counts - 1)
+    ranks: Values = means.ravel()[at]
+    return ranks
 
 
 def _slope(estimate: Values, truth: Values) -> Values:
