@@ -396,7 +396,11 @@ ESTIMATORS: tuple[Case, ...] = (
     ),
     _case("ridge no intercept", lambda: Ridge(fit_intercept=False), numbers(), ridge(1.0), SUM),
     _case(
-        "ridge several", lambda: Ridge(alpha=[1.0, 5.0, 0.1]), numbers(3, weighted=True), ridge([1.0, 5.0, 0.1]), SUM
+        "ridge several",
+        lambda: Ridge(alpha=np.array([1.0, 5.0, 0.1])),
+        numbers(3, weighted=True),
+        ridge([1.0, 5.0, 0.1]),
+        SUM,
     ),
     _case("ridge sparse", lambda: Ridge(solver="sparse_cg", **TIGHT), numbers(sparse=True), ridge(1.0), SUM),
     _case("ridge CV", lambda: RidgeCV(alphas=[0.1, 1.0]), numbers(weighted=True), ridge(None), SUM),
