@@ -26,6 +26,8 @@ from upweight.validation.grade import grade
 
 __all__ = ["Influence", "Refit", "SmallestFlip"]
 
+RowIds = Any  # a list, an array, an Index or a Series of row ids
+
 
 @dataclass(frozen=True, eq=False)
 class Refit:
@@ -130,7 +132,7 @@ class Influence:
         margin = (found.before, found.predicted, found.margin) if found else None
         return SmallestFlip(rows, found is not None, before, after, margin, proved, sentence)
 
-    def without(self, rows: Sequence[Hashable]) -> Refit:
+    def without(self, rows: RowIds) -> Refit:
         """The model refitted without these rows (ids): the user's own class, with a certificate of how exact it is.
 
         Raises: InputError for unknown ids, or no rows left.
@@ -161,7 +163,7 @@ class Influence:
         question = questions.ask(self.adapted, self.attribution, X_query, y_query, measurement)
         return questions.check(question, rows, seed)
 
-    def positions(self, rows: Sequence[Hashable]) -> list[int]:
+    def positions(self, rows: Any) -> list[int]:
         """Where these row ids are.
 
         Raises: InputError for unknown or repeated ids, none, or all of them.
@@ -169,7 +171,7 @@ class Influence:
         if isinstance(rows, str | bytes) or not isinstance(rows, Sequence | np.ndarray | pd.Index | pd.Series | range):
             raise InputError(f"rows is {rows!r}. Give a list of row ids.")
         rows = list(rows)
-        unknown = [row for row in rows if row not in self._position]
+        unknown = [row for row in rows if not isinstance(row, Hashable) or row not in self._position]
         if unknown:
             raise InputError(f"no training row has the id {listed(unknown)}. Ids are {listed(self.row_ids)}.")
         if len(set(rows)) < len(rows):
