@@ -1,6 +1,7 @@
 """The code blocks of README and docs: run page by page in an empty folder, with what they print beside them.
 
-    python docs/blocks.py [PAGE …]     writes the printed text of every block, or of these pages, anew
+    python docs/blocks.py [PAGE …]        writes the printed text of every block, or of these pages, anew
+    python docs/blocks.py --show PAGE     prints as JSON what the page says is printed, and what is; for the tests
 
 A ```python block is run in its page's namespace; a ```text block right below it is what it printed. In a ```console
 block each line after `$ ` is a command, and the lines below it are what it printed. tests/docs stands on it.
@@ -8,6 +9,7 @@ block each line after `$ ` is a command, and the lines below it are what it prin
 
 import contextlib
 import io
+import json
 import os
 import re
 import shlex
@@ -23,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES = [page for page in PAGES if "_build" not in page.parts]
 TERMINAL = {"COLUMNS": "80", "TERMINAL_WIDTH": "80", "NO_COLOR": "1", "TERM": "dumb", "PYTHONIOENCODING": "utf-8"}
-# console lines that set the machine up instead of asking upweight something
+# console lines that set the machine up instead of asking upweight something; of these `make demo` alone is run
 SETUP = re.compile(r"git clone |cd upweight$|make (?P<target>[a-z-]+)$|pip install (?P<package>.+)$")
 
 _FENCE = re.compile(r"^(?P<fence>```+)(?P<kind>[^\n]*)\n(?P<body>.*?)^(?P=fence)$\n?", re.MULTILINE | re.DOTALL)
@@ -79,7 +81,7 @@ def run(page: Path, folder: Path) -> Iterator[Shown]:
     found = blocks(page.read_text(encoding="utf-8"))
     space: dict[str, Any] = {"__name__": "__docs__"}
     with mock.patch.dict(os.environ, TERMINAL), contextlib.chdir(folder):
-        for block, below in zip(found, [*found[1:], None], strict=True):
+        for block, below in zip(found, [*found[1:], None], strict=False):
             if block.kind == "python":
                 out = Printed()
                 code = compile("\n" * block.line + block.body, str(page), "exec")
@@ -92,8 +94,8 @@ def run(page: Path, folder: Path) -> Iterator[Shown]:
             elif block.kind == "console":
                 written, printed = "", ""
                 for command, shown in commands(block.body):
-                    written += shown
-                    printed += call(command) if shown or not SETUP.match(command) else ""
+                    text = call(command)
+                    written, printed = written + shown, printed + (text if shown else "")
                 yield Shown(block, written, printed)
 
 
@@ -101,7 +103,7 @@ def commands(body: str) -> list[tuple[str, str]]:
     """[(command, what is shown below it)] of a console block; a line that ends in a backslash goes on."""
     out: list[tuple[str, str]] = []
     for part in re.split(r"^\$ ", body, flags=re.MULTILINE)[1:]:
-        command, shown = re.match(r"((?:.*\\\n)*.*)\n?(.*)", part, re.DOTALL).groups()  # type: ignore[union-attr]
+        command, shown = re.match(r"((?:.*\\\n)*.*)\n?([\s\S]*)", part).groups()  # type: ignore[union-attr]
         out.append((command.replace("\\\n", " "), shown))
     return out
 
@@ -111,7 +113,9 @@ def call(command: str) -> str:
 
     Raises: AssertionError unless it exits with 0.
     """
-    if SETUP.match(command):
+    if command == "make demo":
+        command = "upweight demo"
+    elif SETUP.match(command):
         return ""
     name, *arguments = shlex.split(command)
     if name != "upweight":
@@ -125,7 +129,7 @@ def call(command: str) -> str:
         except SystemExit as end:
             code = int(end.code or 0)
     if code != 0:
-        raise AssertionError(f"{command!r} exits with {code}\n{out.text}")
+        raise AssertionError(f"{command!r} exits with {code}")
     return out.text
 
 
@@ -152,7 +156,11 @@ def _adjacent(page: Path, block: Block, below: Block) -> bool:
     return not page.read_text(encoding="utf-8")[block.end : below.start].strip()
 
 
-if __name__ == "__main__":
+if __name__ == "__main__" and sys.argv[1:2] == ["--show"]:
+    with tempfile.TemporaryDirectory() as empty:
+        found = list(run(Path(sys.argv[2]).resolve(), Path(empty)))
+    print(json.dumps([[shown.block.line, shown.block.kind, shown.written, shown.printed] for shown in found]))
+elif __name__ == "__main__":
     for chosen in [Path(name).resolve() for name in sys.argv[1:]] or PAGES:
         with tempfile.TemporaryDirectory() as empty:
             new = rewritten(chosen, Path(empty))

@@ -1,11 +1,11 @@
 """Sphinx settings: MyST pages, warnings are errors (`make docs`)."""
 
-from importlib.metadata import version
+import importlib.metadata
 
 project = "upweight"
 author = "the upweight authors"
 copyright = "the upweight authors, Apache-2.0"
-release = version("upweight")
+release = importlib.metadata.version("upweight")
 extensions = ["myst_parser", "sphinx.ext.mathjax"]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3

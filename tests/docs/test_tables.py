@@ -1,5 +1,6 @@
 """Pages that list what the code holds name all of it, and nothing else."""
 
+import json
 import re
 import tomllib
 import warnings
@@ -10,6 +11,10 @@ import blocks
 import generated
 import numpy as np
 import pytest
+from sklearn.base import is_classifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.multiclass import OneVsRestClassifier
 
 import upweight.errors
 from upweight.adapters import READERS, adapt
@@ -44,34 +49,33 @@ def test_models_page_names_every_reader() -> None:
 def test_models_page_states_form_and_penalty(kind: type[Any]) -> None:
     """The column "form" and "λ" are what the adapter reads from a small fit."""
     row = next(r for r in tables(page("models.md"))[0] if names(r[0]) == [kind.__name__])
-    draws = np.random.default_rng(0)
-    x = draws.normal(size=(60, 3))
-    y: Any = np.exp(x @ [0.5, -0.5, 0.2] + 0.1 * draws.normal(size=60))
-    if hasattr(kind, "predict_proba") or "Classifier" in kind.__name__:
-        y = (x @ [1.0, -1.0, 0.5] + draws.normal(size=60) > 0).astype(int)
-    small = kind()
-    if kind.__name__ == "OneVsRestClassifier":
-        from sklearn.linear_model import LogisticRegression
-
-        y, small = y + (x[:, 0] > 0), kind(LogisticRegression())
-    elif "alpha" in small.get_params() and "SGD" not in kind.__name__:
-        small.set_params(alpha=0.05)
-    elif "SGD" in kind.__name__:
-        small.set_params(loss="log_loss" if "Classifier" in kind.__name__ else "squared_error")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        fitted = small.fit(x, y)
-        head = adapt(fitted, x, y).head
+    fitted, x, y = small_fit(kind)
+    head = adapt(fitted, x, y).head
     assert row[3] == head.normalization
-    n, params = len(y), fitted.get_params()
+    params = fitted.get_params()
     chosen = {
         "C": np.ravel(getattr(fitted, "C_", params.get("C", params.get("estimator__C", 1.0))))[0],
         "α": getattr(fitted, "alpha_", params.get("alpha", 0.0)),
         "l1_ratio": getattr(fitted, "l1_ratio_", params.get("l1_ratio", 0.0)),
     }
-    stated = row[2].replace("C n", "C * n").replace("2 α", "2 * α").replace("α (", "α * (")
-    expected = eval(stated, {"n": n, **chosen})
+    stated = row[2].replace("−", "-").replace("C n", "C * n").replace("2 α", "2 * α").replace("α (", "α * (")
+    expected = eval(stated, {"n": len(y), **chosen})
     assert float(np.max(head.penalty)) == pytest.approx(float(expected), rel=1e-9)
+
+
+def small_fit(kind: type[Any]) -> tuple[Any, Any, Any]:
+    """An estimator of this class with its own defaults, fitted on 60 rows; α small enough for l1 to keep columns."""
+    draws = np.random.default_rng(0)
+    x = draws.normal(size=(60, 3))
+    y: Any = np.exp(x @ [0.5, -0.5, 0.2] + 0.1 * draws.normal(size=60))
+    estimator = kind(LogisticRegression()) if kind is OneVsRestClassifier else kind()
+    if is_classifier(estimator):
+        y = (x @ [1.0, -1.0, 0.5] + draws.normal(size=60) > 0).astype(int)
+    settings = {"alpha": 0.05, "loss": "log_loss"} if kind is SGDClassifier else {"alpha": 0.05}
+    estimator.set_params(**{name: value for name, value in settings.items() if name in estimator.get_params()})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return estimator.fit(x, y), x, y
 
 
 def test_models_page_refuses_what_the_code_refuses() -> None:
@@ -108,6 +112,20 @@ def test_commands_page_shows_every_help_text() -> None:
     shown = [c for b in blocks.blocks(page("commands.md")) if b.kind == "console" for c, _ in blocks.commands(b.body)]
     known = [info.name or info.callback.__name__ for info in app.registered_commands if info.callback]
     assert [c.split()[1] for c in shown if re.fullmatch(r"upweight \w+ --help", c)] == known
+
+
+@pytest.mark.parametrize("command", ["explain", "check"])
+def test_commands_page_lists_every_key(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table of keys and what --json prints at its top are the same."""
+    monkeypatch.chdir(tmp_path)
+    draws = np.random.default_rng(0)
+    x = draws.normal(size=(60, 2))
+    lines = [f"{a:.3f},{b:.3f},{'yes' if a > draws.normal() else 'no'}" for a, b in x]
+    Path("small.csv").write_text("\n".join(["height,width,bought", *lines]), encoding="utf-8")
+    more = " --worst 1" if command == "explain" else ""
+    keys = json.loads(blocks.call(f"upweight {command} small.csv --target bought --json{more}")).keys()
+    rows = next(table for table in tables(page("commands.md")) if names(table[0][0]) == ["upweight"])
+    assert {names(row[0])[0] for row in rows if row[1] in ("both", command)} == set(keys)
 
 
 def test_dependencies_page_gives_a_reason_for_each() -> None:
@@ -147,6 +165,15 @@ def test_decision_names_places_and_tests_that_exist(note: Path) -> None:
         for name in names(row[0]):
             place = name.removesuffix("/*")
             assert place in known or f"{place}/__init__" in known, f"{note.name}: {name}"
+
+
+def test_every_picture_has_the_script_that_draws_it() -> None:
+    """Pictures are made by scripts of the same name beside them, from real runs."""
+    shown = {
+        m for p in blocks.PAGES for m in re.findall(r"!\[[^]]+\]\([\w/]*figures/(\w+)\.svg\)", p.read_text("utf-8"))
+    }
+    figures = ROOT / "docs" / "figures"
+    assert shown == {path.stem for path in figures.glob("*.svg")} == {path.stem for path in figures.glob("*.py")}
 
 
 def test_every_page_is_reached_from_the_index() -> None:
