@@ -144,7 +144,8 @@ class Influence:
         meaning = (
             f"{self.adapted.model_name} refitted without {count(len(at), 'row')} "
             f"({among(rows[:5])}{' …' if len(rows) > 5 else ''}); {certificate.sentence}. "
-            f"{self.adapted.convention} This does not prove what another choice of preprocessing or settings would give."
+            f"{self.adapted.convention} This does not prove what another choice of preprocessing or settings "
+            "would give."
         )
         return Refit(model, tuple(rows), certificate, meaning, bool(converged[0]))
 

@@ -152,10 +152,10 @@ def _refit(
     value, gradient, curvatures = batch.evaluate(theta)
     steps, moved = np.zeros(k, dtype=int), np.zeros(k)
     left = _decrement(prepared, gradient)
-    size = _size(head)
+    scale = _size(head)
     stuck, slow = np.zeros(k, dtype=bool), np.zeros(k, dtype=bool)
     for _ in range(NEWTON_STEPS):
-        todo = (left > np.maximum(tol * moved, ROUNDING * size)) & ~stuck
+        todo = (left > np.maximum(tol * moved, ROUNDING * scale)) & ~stuck
         if not todo.any():
             break
         direction = _newton_direction(batch, curvatures, prepared, gradient, todo)
@@ -181,12 +181,12 @@ def _refit(
         steps = steps + todo
         theta, (value, gradient, curvatures), left = trial, new, remains
         moved = np.maximum(moved, _norm(batch, curvatures, theta - origin))
-    settled = left <= np.maximum(1e3 * tol * moved, 1e3 * ROUNDING * size)
+    settled = left <= np.maximum(1e3 * tol * moved, 1e3 * ROUNDING * scale)
     settled = settled | (stuck & (left <= 1e-6 * moved))  # all that an ill-conditioned H lets one see
     if (settled & slow).any():  # the gradient faded and Newton never caught up: is there an optimum at all?
         onward = _newton_direction(batch, curvatures, prepared, gradient, settled & slow)
         further, way = _length(head, onward), _length(head, theta - origin)
-        settled = settled & ~(slow & (way > 1e-6 * size) & (further > STRIDE * way))
+        settled = settled & ~(slow & (way > 1e-6 * scale) & (further > STRIDE * way))
     return Refits(theta, left, steps, settled)
 
 
