@@ -11,16 +11,23 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "upweight"
-# the bands of the package: each imports only from those before it; `*` stands for a folder's own modules
-BANDS = {
-    "1 · ground": "errors shapes arrays randomness files",
-    "2 · problem": "params features output_loss linear_head measurement gradients newton",
-    "3 · algebra": "curvature solvers",
-    "4 · estimates": "sensitivity removal validation display scores",
-    "5 · doors": "adapters tables attribution questions influence workflows",
-    "6 · faces": "cli",
-    "beside": "testing extend __init__",
-}
+TITLES = ["ground", "problem", "algebra", "estimates", "doors", "faces"]
+
+
+def bands() -> dict[str, list[str]]:
+    """The bands of the package, as the test that reads the imports has them, and what stands beside them."""
+    test = ast.parse((ROOT / "tests" / "structure" / "test_imports.py").read_text(encoding="utf-8"))
+    said = {
+        node.targets[0].id: node.value
+        for node in test.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    numbered, beside = said["BANDS"], said["BESIDE"]
+    assert isinstance(numbered, ast.Dict)
+    assert isinstance(beside, ast.Set)
+    names = [[ast.literal_eval(name) for name in band.elts] for band in numbered.values if isinstance(band, ast.Set)]
+    out = {f"{i} · {title}": band for i, (title, band) in enumerate(zip(TITLES, names, strict=True), 1)}
+    return out | {"beside": [ast.literal_eval(name) or "__init__" for name in beside.elts]}
 
 
 def modules() -> dict[str, Path]:
@@ -38,15 +45,15 @@ def sentence(path: Path) -> str:
 def module_tables() -> str:
     """One table a band, one line a module."""
     known, out = modules(), []
-    for band, names in BANDS.items():
+    for band, names in bands().items():
         lines = []
-        for name in names.split():
+        for name in names:
             own = [key for key in known if key == name or key.startswith(f"{name}/")]
             lines += [f"| `{key.removesuffix('/__init__')}` | {sentence(known.pop(key))} |" for key in own]
         if lines:
             out += [f"### {band}", "", "| module | is |", "|---|---|", *lines, ""]
     if known:
-        raise SystemExit(f"no band in docs/generated.py names {sorted(known)}")
+        raise SystemExit(f"no band in tests/structure/test_imports.py names {sorted(known)}")
     return "\n".join(out)
 
 

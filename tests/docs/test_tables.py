@@ -75,6 +75,7 @@ def small_fit(kind: type[Any]) -> tuple[Any, Any, Any]:
     estimator.set_params(**{name: value for name, value in settings.items() if name in estimator.get_params()})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore", FutureWarning)
         return estimator.fit(x, y), x, y
 
 
