@@ -13,7 +13,6 @@ to fifty times what every other peer here needs.
 
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -52,16 +51,11 @@ def score(problem: Problem, setting: Setting) -> NDArray[np.floating]:
     return found
 
 
-def _arnoldi(rank: int, steps: int, **also: Any) -> Setting:
-    return Setting({"projection_dim": rank, "arnoldi_dim": steps} | also, IN_LOSS)
-
-
 PEER = Peer(
     distribution="captum",
     settings={
         "default": Setting({}, IN_LOSS, documented_default=True),
-        "rank=200 steps=200": _arnoldi(200, 200),
-        "rank=400 steps=400": _arnoldi(400, 400),
+        "rank=400 steps=400": Setting({"projection_dim": 400, "arnoldi_dim": 400}, IN_LOSS),
     },
     score=score,
     to_upweight=lambda problem: 1.0,

@@ -96,7 +96,8 @@ def _moments(logits: Scores, y: NDArray[np.int64]) -> tuple[Scores, Scores]:
 
 def _solve(curvature: Callable[[Scores], Scores], rhs: Scores) -> Scores:
     def dot(u: Scores, v: Scores) -> Scores:
-        return np.einsum("qcd,qcd->q", u, v)[:, None, None]
+        products: Scores = np.sum(u * v, axis=(1, 2), keepdims=True)
+        return products
 
     x, r, d = np.zeros_like(rhs), rhs.copy(), rhs.copy()
     start = now = dot(r, r)

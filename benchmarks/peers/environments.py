@@ -15,11 +15,11 @@ HOME = ROOT / "benchmarks" / ".envs"
 TORCH = "torch==2.13.0"  # the CPU build, if the pip of the machine is told where one lies
 
 PINS: dict[str, tuple[str, ...]] = {
-    "kronfluence": (TORCH, "numpy==2.4.6", "psutil==7.2.2", "kronfluence==1.0.1"),
-    "pydvl": (TORCH, "numpy==1.26.4", "psutil==7.2.2", "pyDVL[influence]==0.10.0"),
-    "dattri": (TORCH, "numpy==2.4.6", "psutil==7.2.2", "dattri==0.3.0"),
-    "captum": (TORCH, "numpy==2.4.6", "psutil==7.2.2", "captum==0.9.0"),
-    "pyinfluence": ("numpy==2.4.6", "psutil==7.2.2", "scikit-learn==1.9.1", "pyinfluence==0.5.0"),
+    "kronfluence": (TORCH, "numpy==2.4.6", "kronfluence==1.0.1"),
+    "pydvl": (TORCH, "numpy==1.26.4", "pyDVL[influence]==0.10.0"),
+    "dattri": (TORCH, "numpy==2.4.6", "dattri==0.3.0"),
+    "captum": (TORCH, "numpy==2.4.6", "captum==0.9.0"),
+    "pyinfluence": ("numpy==2.4.6", "scikit-learn==1.9.1", "pyinfluence==0.5.0"),
 }
 
 

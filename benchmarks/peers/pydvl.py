@@ -21,6 +21,7 @@ from benchmarks.peers.measure import Peer, Setting, main
 from benchmarks.peers.problem import Problem
 from benchmarks.peers.softmax import Penalised, floor, linear, loader, penalised_loss, query_set, train_set
 
+ROWS_A_BLOCK = 500  # per-row gradients: four times faster a row than blocks of 2,000, as measured here
 DAMPED = "as damping of all parameters, intercepts too"
 IN_LOSS = "in the loss, intercepts free"
 
@@ -37,8 +38,8 @@ def score(problem: Problem, setting: Setting) -> NDArray[np.floating]:
     torch.manual_seed(0)
     options = dict(setting.options)
     model = MODELS[options.pop("method")](problem, **options)
-    train = loader(train_set(problem))
-    calculator = SequentialInfluenceCalculator(model.fit(train))
+    calculator = SequentialInfluenceCalculator(model.fit(loader(train_set(problem))))
+    train = loader(train_set(problem), ROWS_A_BLOCK)
     queries = loader(query_set(problem), len(problem.X_query))
     lazy = calculator.influences(queries, train, mode=InfluenceMode.Up)
     found: NDArray[np.floating] = lazy.compute(aggregator=NestedTorchCatAggregator()).detach().numpy()
