@@ -4,8 +4,9 @@ Run in its own environment, from the repository's root: python -m benchmarks.pee
 Source of the default: the README of dattri 0.3.0 (IFAttributorCG, max_iter 10, regularization 1e-2, plain
 cross-entropy), which at lam = 0.01 is the penalty on all parameters, intercepts too. CG wants all rows in one
 batch (per-row gradients of all rows at once, and per query a copy of the rows): so few queries. EK-FAC
-takes the rows in batches; in 0.3.0 it multiplies by the eigenvector matrix Q where Q' would be the eigenbasis
-(estimate_lambda, transform_test_rep), and its low agreement is shown as it is returned. No 1/n and no minus
+takes the rows in batches. In 0.3.0 it multiplies by the eigenvector matrix Q where the eigenbasis is Q'
+(func/fisher.py, transform_test_rep) and lays weights and intercepts out in another order than it reads them:
+on 2,000 rows its Pearson is 0.34 as it is, 0.90 with both mended; it is shown as it is. No 1/n and no minus
 sign: scores are divided by n, the sign is upweight's.
 """
 
