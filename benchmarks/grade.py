@@ -3,15 +3,17 @@
 An A promises slope within 5 % and rank correlation >= 0.95 over all rows of the problem, not over those of the check.
 """
 
+import os
 import platform
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import sklearn
-from draws import KINDS, draw
+from draws import KINDS, Drawn, draw
 from output import write
 
 from upweight import Influence, questions
@@ -34,7 +36,11 @@ def run(problems: int = PROBLEMS, seed: int = SEED) -> None:
         "seed": seed,
         "problems": problems,
         "seconds": round(seconds, 1),
-        "machine": {"processor": platform.processor() or platform.machine(), "system": platform.platform()},
+        "machine": {
+            "processor": platform.processor() or platform.machine(),
+            "system": platform.platform(),
+            "cores": os.cpu_count(),
+        },
         "versions": {
             "python": platform.python_version(),
             "numpy": np.__version__,
@@ -75,6 +81,20 @@ def judged(seed: int, number: int) -> dict[str, Any]:
         "rank": spearman(settled(estimate.ravel()), settled(real.ravel())),
         "rank_of_a_query": float(np.mean(known)) if known else None,
         "unfinished": int((~finished).sum()),
+        "misread": misread(influence, problem, before.values, seed),
+    }
+
+
+def misread(influence: Influence, problem: Drawn, right: Any, seed: int) -> dict[str, Any]:
+    """The same model read as if its refits divided by something else: how wrong its scores are, and its grade."""
+    adapted = influence.adapted
+    head = adapted.head
+    other = "sum" if head.normalization != "sum" else "mean"
+    wrong = Influence(replace(adapted, head=replace(head, normalization=other, divisor=1.0 / head.scale)))
+    scores = wrong.scores(problem.x_query, problem.y_query).values
+    return {
+        "error": float(np.linalg.norm(scores - right) / np.linalg.norm(right)),
+        "grade": wrong.check(problem.x_query, problem.y_query, seed=seed).grade.letter,
     }
 
 
@@ -108,6 +128,8 @@ def table(drawn: Sequence[dict[str, Any]], seed: int, seconds: float) -> str:
         f"grade: {len(drawn)} fresh problems (seed {seed}), each graded by refits of 24 rows and judged by refits of "
         f"all its rows; {seconds:.0f} s",
         f"promise of an A: true slope within {SLOPE:.0%} and true rank correlation >= {RANK}",
+        f"{platform.platform()}, {os.cpu_count()} cores; Python {platform.python_version()}, numpy {np.__version__}, "
+        f"scikit-learn {sklearn.__version__}, upweight {version('upweight')}",
         "",
         "grade  problems  share  keep the promise   true slope 5 / 50 / 95 %   true rank 5 / 50 / 95 %",
     ]
@@ -132,6 +154,12 @@ def table(drawn: Sequence[dict[str, Any]], seed: int, seconds: float) -> str:
     starts = [" ".join(reason.split()[:7]) for reason in reasons]
     common = sorted(set(starts), key=lambda text: -starts.count(text))[:5]
     lines += [f"  {starts.count(text):3d}  {text} …" for text in common]
+    lines += ["", "the same models with their normalisation read wrongly (n − 1 for n, or the other way round):"]
+    lines += ["scores off by      problems  graded A or B"]
+    for low, high in ((0.0, 0.01), (0.01, 0.05), (0.05, np.inf)):
+        those = [one["misread"] for one in drawn if low <= one["misread"]["error"] < high]
+        span = f"{low:.0%} to {high:.0%}" if np.isfinite(high) else f"more than {low:.0%}"
+        lines.append(f"{span:17}  {len(those):8d}  {sum(one['grade'] in 'AB' for one in those):13d}")
     return "\n".join(lines)
 
 

@@ -160,6 +160,17 @@ def test_row_that_alone_holds_a_direction() -> None:
     assert asked.influence.scores(asked.x[:2], asked.y[:2]).grade.letter == "B"
 
 
+@pytest.mark.parametrize(("damping", "letters"), [(1e-6, "BA"), (10.0, "CD")], ids=["a trace", "all"])
+def test_damping_that_decides_is_graded_down(damping: float, letters: str) -> None:
+    """A damping far below the curvature changes nothing; one far above it makes the scores its own, and is named."""
+    asked = regression(Ridge(), 58)
+    influence = Influence(asked.influence.adapted, damping=damping)
+    check = influence.check(asked.x, asked.y)
+    assert check.grade.letter in letters
+    said = " ".join(influence.scores(asked.x, asked.y).grade.reasons)
+    assert ("twice the damping" in said) == (damping > 1)
+
+
 def test_few_rows_are_all_refitted() -> None:
     """Twelve rows: all of them are removed, one by one."""
     x, signal, rng = table(51, n=12, d=2)

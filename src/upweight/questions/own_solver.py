@@ -23,7 +23,7 @@ __all__ = ["compare_with_own_solver", "optimum", "predictions_of"]
 
 SHARE = 10  # a tenth of the rows leaves
 SEEN = 200  # training rows whose predictions are compared
-MOST_LUCK = 100.0
+MOST_LUCK, UNPROMISED = 100.0, 5.0  # the second where a solver promises nothing, or did not keep its promise
 AT_ROUNDING = 1e-9  # √(gᵀH⁻¹g / F) below which no step is left to take
 NUMBERS = 5_000_000  # n D c past which a cold fit is timed on a tenth first
 SECONDS = 20.0  # longest cold fit that a check waits for
@@ -39,8 +39,6 @@ def compare_with_own_solver(
     cold = adapted.cold_refit
     if cold is None:
         return None, 0.0, "not compared: this model cannot be fitted again"
-    if adapted.stationarity.unconverged:
-        return None, 0.0, "not compared: it stops before its optimum, so it says nothing of what a refit divides by"
     head = attribution.head
     often = _may_leave(adapted, head.n)
     if len(often) < 2:
@@ -70,6 +68,8 @@ def compare_with_own_solver(
 def _luck(adapted: Adapted) -> float:
     """How many times further from its optimum another fit may stop: the gradient that is promised over the one left."""
     fit = adapted.stationarity
+    if fit.unconverged:
+        return UNPROMISED
     return float(np.clip(fit.tol / fit.gradient, 1.0, MOST_LUCK)) if fit.gradient > 0 else 1.0
 
 

@@ -71,7 +71,7 @@ SLOPE_A, RANK_A, SIGNS_A, ROW_A = 0.04, 0.96, 0.95, 0.10
 SLOPE_B, RANK_B, SIGNS_B = 0.15, 0.90, 0.90
 RANK_C, SIGNS_C = 0.50, 0.60
 ROWS_A = 8  # fewer refits say little of the rest
-CONVENTION, CONVENTION_D = 0.05, 0.5
+CONVENTION, CONVENTION_D = 0.02, 0.5
 LOOSE = 4.0  # a gap within so many times the solver's own noise is that noise
 TOO_LOOSE = 0.1  # a solver that leaves so much says nothing of what a refit divides by
 
