@@ -38,7 +38,8 @@ def create(peer: str) -> None:
     """Makes the environment unless it is there. Raises: subprocess.CalledProcessError if pip fails."""
     if ready(peer):
         return
-    venv.create(HOME / peer, with_pip=True)
+    if not python(peer).exists():
+        venv.create(HOME / peer, with_pip=True, symlinks=sys.platform != "win32")
     # torch by itself first: asked for together with a peer, pip may settle on another build of it
     for group in (PINS[peer][:1], PINS[peer]):
         subprocess.run([str(python(peer)), "-m", "pip", "install", "--quiet", *group], check=True)
