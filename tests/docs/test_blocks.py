@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-KINDS = {"python", "console", "text", "{toctree}", "{math}", "{figure}", "{image}"}
+KINDS = {"python", "console", "text", "{toctree}", "{math}", "{figure}", "{image}", "{literalinclude}"}
 PINNED_TYPER = f"typer=={version('typer')}\n" in (ROOT / "constraints.txt").read_text(encoding="utf-8")
 NUMBER = re.compile(r"[-−+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
 

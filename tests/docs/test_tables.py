@@ -168,6 +168,12 @@ def test_decision_names_places_and_tests_that_exist(note: Path) -> None:
             assert place in known or f"{place}/__init__" in known, f"{note.name}: {name}"
 
 
+def test_benchmarks_page_includes_every_result() -> None:
+    """Tables are taken from the files that the benchmarks write."""
+    included = re.findall(r"\{literalinclude\} \.\./benchmarks/results/(\S+)", page("benchmarks.md"))
+    assert sorted(included) == sorted(path.name for path in (ROOT / "benchmarks" / "results").glob("*.txt"))
+
+
 def test_every_picture_has_the_script_that_draws_it() -> None:
     """Pictures are made by scripts of the same name beside them, from real runs."""
     shown = {
