@@ -1,4 +1,4 @@
-"""Results as JSON: stable keys, documented in docs/cli.md; `upweight` is the version of the form.
+"""Results as JSON: stable keys, documented in docs/commands.md; `upweight` is the version of the form.
 
 Numbers are in the unit named beside them; a value that could not be computed is null.
 """
