@@ -4,7 +4,7 @@ Stands on attribution and adapters; influence asks. One kind a file.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -13,13 +13,15 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from upweight.adapters import Adapted
-from upweight.arrays import to_numpy
+from upweight.arrays import namespace, to_numpy
 from upweight.attribution import Attribution
 from upweight.features import Features
+from upweight.shapes import Vector
 from upweight.solvers import Solution
 
-__all__ = ["Answer", "Question", "changes", "finite", "query_chunks", "rows_as_they_are"]
+__all__ = ["Answer", "Question", "changes", "finite", "measured_at", "optimum", "query_chunks", "rows_as_they_are"]
 
+AT_ROUNDING = 1e-9  # √(gᵀH⁻¹g / F) below which no step is left to take
 CHUNK_BYTES = 256 * 2**20  # gradients of the queries that are solved for at once
 
 
@@ -90,8 +92,28 @@ class Question(Protocol):
 
 
 def changes(question: Question, rows: Sequence[int]) -> NDArray[np.float64]:
-    """Refitted measurement minus the measurement now."""
-    return question.after([[row] for row in rows]) - question.now()[None]
+    """[r, q]: refitted measurement minus the measurement at the optimum of all rows: what the removal alone did."""
+    best = optimum(question.adapted, question.attribution)
+    start = question.now() if best is None else measured_at(question, best)
+    return question.after([[row] for row in rows]) - start[None]
+
+
+def measured_at(question: Question, vector: Vector) -> NDArray[np.float64]:
+    """[q]: the measurement at other parameters."""
+    there: Any = question  # every kind is a dataclass of its own
+    moved = Attribution(question.attribution.head.at(vector), question.attribution.solver)
+    return np.asarray(replace(there, attribution=moved).now())
+
+
+def optimum(adapted: Adapted, attribution: Attribution) -> Vector | None:
+    """θ [p] at the exact optimum of all rows, where removals start; None where there is none."""
+    head = attribution.head
+    gradient, xp = head.gradient, namespace(head.weights)
+    left = abs(float(xp.sum(gradient * attribution.prepared.apply(gradient[None])[0])))
+    if adapted.stationarity.polished or left <= AT_ROUNDING**2 * head.value:
+        return head.params.vector
+    vectors, converged = attribution.refitted([[]])
+    return vectors[0, :] if bool(converged[0]) else None
 
 
 def finite(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], str | None]:

@@ -16,15 +16,15 @@ from upweight.adapters import Adapted
 from upweight.arrays import namespace
 from upweight.attribution import Attribution
 from upweight.errors import InputError
+from upweight.questions.base import optimum
 from upweight.questions.on_set import as_predicted
 from upweight.shapes import Vector
 
-__all__ = ["compare_with_own_solver", "optimum", "predictions_of"]
+__all__ = ["compare_with_own_solver", "predictions_of"]
 
 SHARE = 10  # a tenth of the rows leaves
 SEEN = 200  # training rows whose predictions are compared
 MOST_LUCK, UNPROMISED = 100.0, 5.0  # the second where a solver promises nothing, or did not keep its promise
-AT_ROUNDING = 1e-9  # √(gᵀH⁻¹g / F) below which no step is left to take
 NUMBERS = 5_000_000  # n D c past which a cold fit is timed on a tenth first
 SECONDS = 20.0  # longest cold fit that a check waits for
 
@@ -71,17 +71,6 @@ def _luck(adapted: Adapted) -> float:
     if fit.unconverged:
         return UNPROMISED
     return float(np.clip(fit.tol / fit.gradient, 1.0, MOST_LUCK)) if fit.gradient > 0 else 1.0
-
-
-def optimum(adapted: Adapted, attribution: Attribution) -> Vector | None:
-    """θ [p] at the exact optimum of all rows, where removals start; None where there is none."""
-    head = attribution.head
-    gradient, xp = head.gradient, namespace(head.weights)
-    left = abs(float(xp.sum(gradient * attribution.prepared.apply(gradient[None])[0])))
-    if adapted.stationarity.polished or left <= AT_ROUNDING**2 * head.value:
-        return head.params.vector
-    vectors, converged = attribution.refitted([[]])
-    return vectors[0, :] if bool(converged[0]) else None
 
 
 def predictions_of(adapted: Adapted, model: Any, x: Any) -> NDArray[np.float64]:

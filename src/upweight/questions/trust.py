@@ -4,7 +4,6 @@ Stands on the questions, attribution and validation; influence asks. Source: DES
 """
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +12,9 @@ from upweight.adapters import Adapted
 from upweight.arrays import namespace, to_numpy
 from upweight.attribution import Attribution
 from upweight.errors import InputError
-from upweight.questions.base import Answer, Question
-from upweight.questions.own_solver import compare_with_own_solver, optimum
+from upweight.questions.base import Answer, Question, measured_at, optimum
+from upweight.questions.own_solver import compare_with_own_solver
 from upweight.randomness import generator
-from upweight.shapes import Vector
 from upweight.solvers import Status
 from upweight.validation.check import Check, Group, Noise, agreement, size_rank
 from upweight.validation.grade import HIGH_LEVERAGE, Signals, grade
@@ -27,6 +25,8 @@ __all__ = ["check", "signals"]
 
 CERTAIN = 0.01  # nats: no training row has a larger loss, so only the penalty keeps θ from growing
 NEARLY_CERTAIN, HELD = 0.1, 0.5  # the same with more loss left, where a row shown has a leverage above HELD
+HOPELESS = (Status.NEGATIVE_CURVATURE, Status.NONFINITE_INPUT)
+ROUGH = 0.05  # relative residual above which an unfinished solve is no answer; below it, a rough one
 UNTOUCHED = 1e-6  # of the pull of the rows shown: a row that pulls less has no say in what is measured
 
 
@@ -35,7 +35,8 @@ def signals(question: Question, answer: Answer) -> Signals:
     adapted, attribution = question.adapted, question.attribution
     at = shown(answer.values)
     residual = max((float(np.max(to_numpy(s.residual), initial=0.0)) for s in answer.solutions), default=0.0)
-    trouble = [status for s in answer.solutions for status in s.status if status is not Status.CONVERGED]
+    trouble = [status for s in answer.solutions for status in s.status if status in HOPELESS or residual > ROUGH]
+    trouble = [status for status in trouble if status is not Status.CONVERGED]
     leverage = attribution.leverage_of([int(i) for i in at])
     return Signals(
         mismatch=adapted.stationarity.mismatch,
@@ -64,7 +65,7 @@ def check(question: Question, rows: int, seed: int) -> Check:
     adapted, attribution = question.adapted, question.attribution
     answer = question.scores("leverage")
     best = optimum(adapted, attribution)
-    start = question.now() if best is None else _measured_at(question, best)
+    start = question.now() if best is None else measured_at(question, best)
     drawn = stratified(answer.values, rows, generator(seed, "check", "rows"))
     real = (question.after([[int(i)] for i in drawn]) - start[None]).T
     finished = np.isfinite(real).all(axis=0)
@@ -93,17 +94,10 @@ def check(question: Question, rows: int, seed: int) -> Check:
     )
 
 
-def _measured_at(question: Question, vector: Vector) -> NDArray[np.float64]:
-    """[q]: the measurement at other parameters."""
-    there: Any = question  # every kind is a dataclass of its own
-    moved = Attribution(question.attribution.head.at(vector), question.attribution.solver)
-    return np.asarray(replace(there, attribution=moved).now())
-
-
 def _as_fitted(question: Question) -> NDArray[np.float64]:
     """[q]: the measurement at the parameters that the user's own solver left."""
     fitted = question.adapted.fitted
-    return question.now() if fitted is None else _measured_at(question, fitted)
+    return question.now() if fitted is None else measured_at(question, fitted)
 
 
 def _alone(attribution: Attribution, answer: Answer, at: NDArray[np.int64]) -> int:
