@@ -1,7 +1,11 @@
 """Small tables as files, and the command line run in this process."""
 
+import contextlib
 import json
+import shlex
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,13 @@ from typer.testing import CliRunner
 from upweight.cli import app
 
 Run = Callable[..., Any]
+
+
+def pasted(stdout: str) -> list[str]:
+    """The words of the command after Next, as a shell would read them."""
+    start = stdout.index("Next")
+    text = stdout[start + len("Next") :].split("\n\n")[0]
+    return shlex.split(text.replace("\\\n", " "))
 
 
 @pytest.fixture
@@ -34,6 +45,25 @@ def run_json(run: Run) -> Run:
         return parsed
 
     return call
+
+
+@dataclass(frozen=True)
+class DemoRun:
+    """What `upweight demo --out demo` printed, in the folder `home`, and the processor time that it took."""
+
+    stdout: str
+    home: Path
+    seconds: float
+
+
+@pytest.fixture(scope="session")
+def demo_run(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
+    home = tmp_path_factory.mktemp("home")
+    start = time.process_time()
+    with contextlib.chdir(home):
+        result = CliRunner().invoke(app, ["demo", "--out", "demo"])
+    assert result.exit_code == 0, result.stderr
+    return DemoRun(result.stdout, home, time.process_time() - start)
 
 
 @pytest.fixture(scope="session")

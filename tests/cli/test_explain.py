@@ -2,7 +2,6 @@
 
 import json
 import re
-import shlex
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 import skops.io
 from sklearn.linear_model import LogisticRegression
 
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, pasted
 
 TOP = ["upweight", "command", "data", "seed", "id", "target", "kind", "model", "train_rows", "predictions"]
 TOP += ["harmful_overall", "check", "grade", "how", "meaning", "notes", "report", "seconds"]
@@ -20,13 +19,6 @@ PREDICTION += ["truth", "now", "row"]
 EFFECT = ["id", "estimate", "refit", "verdict", "similarity", "label", "row"]
 CHECK = ["measurement", "unit", "rows", "estimate", "refit", "pearson", "spearman", "slope", "signs", "intervals"]
 CHECK += ["noise_floor", "own_solver_gap", "ranking", "groups", "unfinished"]
-
-
-def pasted(stdout: str) -> list[str]:
-    """The words of the command after Next, as a shell would read them."""
-    start = stdout.index("Next")
-    text = stdout[start + len("Next") :].split("\n\n")[0]
-    return shlex.split(text.replace("\\\n", " "))
 
 
 def test_json_keys_are_stable(run_json: Run, loans: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Run
+from tests.cli.conftest import DemoRun, Run, pasted
 
 PREAMBLE = "import sys; sys.argv[0] = 'upweight'\n"
 BLOCKED = """
@@ -67,14 +67,18 @@ def test_help_fits_80_columns_and_shows_an_example(run: Run, command: tuple[str,
         assert re.search(rf"^ +upweight {command[0]} ", result.stdout, re.MULTILINE)
 
 
-def test_examples_in_help_run(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As they stand, after the demo, from the folder where the demo was run."""
-    monkeypatch.chdir(tmp_path)
+def test_examples_in_help_run(run: Run, demo_run: DemoRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they stand, after the demo; that of explain is what the demo itself names, which test_demo runs."""
+    examples = {}
     for command in ("demo", "explain", "check"):
-        example = re.search(rf"^ +(upweight {command} .*)$", run(command, "--help").stdout, re.MULTILINE)
-        assert example is not None
-        result = run(*shlex.split(example[1])[1:])
-        assert result.exit_code == 0, result.stderr
+        found = re.search(rf"^ +(upweight {command} .*)$", run(command, "--help").stdout, re.MULTILINE)
+        assert found is not None
+        examples[command] = shlex.split(found[1])
+    assert examples["demo"] == ["upweight", "demo", "--out", "demo"]  # as the fixture ran it
+    assert [word for word in pasted(demo_run.stdout) if word not in ("--target", "label")] == examples["explain"]
+    monkeypatch.chdir(demo_run.home)
+    result = run(*examples["check"][1:])
+    assert result.exit_code == 0, result.stderr
 
 
 def test_version(run: Run) -> None:

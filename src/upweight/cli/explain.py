@@ -67,7 +67,7 @@ def explain(
 
     \b
     Example, after `make demo`:
-      upweight explain demo/digits.csv --model demo/model.skops --row 17
+      upweight explain demo/digits.csv --model demo/model.skops --row 683
     """
     from upweight.cli.explaining import Job, run
 

@@ -30,7 +30,7 @@ __all__ = ["CHECKED", "FLIP_REFITS", "SHOWN", "Progress", "explain", "harmful_ov
 
 SHOWN = 3  # rows of each kind beside a prediction
 CHECKED = 24  # rows that the check removes
-FLIP_REFITS = 20  # what the search for a flip takes, roughly: only the time said beforehand uses it
+FLIP_REFITS = 80  # what the search for a flip of some twenty rows takes: only the time said beforehand uses it
 CELLS = 2e7  # scores held at once for the rows that harm most: 160 MB
 
 Progress = Callable[[str], None]  # told what has just been done

@@ -43,7 +43,8 @@ def question(prediction: Prediction, id_name: str, show_rows: bool = True) -> st
     """The heading: what the model says of which row, and the truth where it is known."""
     truth = ""
     if show_rows and prediction.truth is not None:
-        truth = f" (it is {value(prediction.truth)})"
+        right = prediction.is_class and not prediction.wrong
+        truth = " (rightly)" if right else f" (it is {value(prediction.truth)})"
     return f"Why does the model say {value(prediction.says)} for {id_name} {prediction.id}?{truth}"
 
 
