@@ -1,17 +1,16 @@
 """The exact Hessian of a linear head: H = s Σ w_i X_iᵀ S_i X_i + f Λ + δI, X_i = I_c ⊗ x_iᵀ.
 
 f is 1 at the fit and 1 − s·(shares removed) for a refit that divides by fewer rows. Directions that no data and no
-penalty see (the same shift of all logits where it is not penalised) get the mean curvature γ, so that H is invertible
-and answers that do not see them are unchanged. Stands on linear_head; source: METHODS.md 1 (gauge), 2.1.
+penalty see (the same shift of all logits where it is not penalised) get γ_j, the mean curvature of their column, so
+that H is invertible and answers that do not see them are unchanged. Stands on linear_head; source: METHODS.md 1, 2.1.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from upweight.arrays import blocks, namespace
+from upweight.arrays import blocks, cached_blocks, namespace
 from upweight.curvature.output_curvature import OutputCurvature, Shared, output_curvature
-from upweight.features import DenseFeatures
+from upweight.features import rounded
 from upweight.linear_head import LinearHead
 from upweight.shapes import Array, Float, Vectors
 
@@ -73,9 +72,8 @@ class HeadCurvature:
             if isinstance(self.outputs, Shared):
                 differences, times = True, self.outputs.times_differences
             w = xp.astype(w[:-1, :, :] - w[-1:, :, :] if differences else w, getattr(xp, self.bulk))
-            if isinstance(features, DenseFeatures):
-                features = replace(features, dtype=w.dtype)
-            plan = _cached_blocks(head.n, w.shape[0] * k)
+            features = rounded(features, w.dtype)
+            plan = cached_blocks(head.n, w.shape[0] * k)
         flat = xp.reshape(w, (w.shape[0] * k, features.columns))
         total = xp.zeros(flat.shape, dtype=vectors.dtype)
         for rows in plan:
@@ -111,10 +109,10 @@ class HeadCurvature:
         full *= head.scale
         if self.has_null:
             shift = self._null_projector(full.dtype)
-            eye = xp.eye(width, dtype=full.dtype) * xp.astype(self.null_columns, full.dtype)[None, :]
+            eye = xp.eye(width, dtype=full.dtype) * xp.astype(self.pins, full.dtype)[None, :]
             for a in range(c):
                 for b in range(c):
-                    full[a, :, b, :] += self.mean_curvature * shift[a, b] * eye
+                    full[a, :, b, :] += shift[a, b] * eye
         h = head.params.select(xp.reshape(full, (c * width, c * width)))
         flat = xp.reshape(h, (-1,))
         flat[:: self.size + 1] += self.diagonal
@@ -131,7 +129,7 @@ class HeadCurvature:
         found = head.scale * total
         if self.has_null:
             share = xp.linalg.diagonal(self._null_projector(found.dtype))[:, None]
-            found = found + self.mean_curvature * xp.where(self.null_columns[None, :], share, 0.0)
+            found = found + share * self.pins[None, :]
         return head.params.collect(found[None, ...])[0, ...] + self.diagonal
 
     def _fill(self, full: Float[Array, "c D c D"]) -> None:
@@ -277,32 +275,33 @@ class HeadCurvature:
         return self.head.params.collect(xp.where(self.null_columns[None, None, :], shifted, 0.0))
 
     def pinned(self, vectors: Vectors) -> Vectors:
-        """γ times the part in the null directions."""
-        return self.mean_curvature * self.project_null(vectors)
+        """γ_j times the part in the null directions."""
+        xp = namespace(vectors)
+        if not self.has_null:
+            return xp.zeros_like(vectors)
+        shifted = self._null_projector(vectors.dtype) @ self.head.params.expand(vectors)
+        return self.head.params.collect(shifted * self.pins[None, None, :])
 
     @cached_property
-    def mean_curvature(self) -> float:
-        """γ: trace(H) / p, the scale at which a null direction is pinned."""
+    def pins(self) -> Float[Array, " D"]:
+        """γ_j: the mean curvature of a null column's own entries, the scale at which its shift is pinned; else 0."""
+        head, xp = self.head, namespace(self.head.weights)
+        null = xp.astype(self.null_columns, self.diagonal.dtype)
         if not self.has_null:
-            return 0.0
-        head, xp, every = self.head, namespace(self.head.weights), slice(0, self.head.n)
-        free = xp.astype(xp.asarray(head.params.free), self.diagonal.dtype)
-        alike = bool(xp.all(free == free[:1, :]))
-        total = 0.0
-        for a in range(head.c):
-            if a == 0 or not alike:
-                squares = head.features.squares(free[a, :])
-            total += float(xp.sum(self.outputs.entry(a, a, every) * squares))
-        return (head.scale * total + float(xp.sum(self.diagonal))) / self.size
+            return xp.zeros_like(null)
+        total = xp.zeros_like(null)
+        intercept_alone = float(xp.sum(null)) == float(null[-1])
+        for rows in head.batches(1):
+            own = xp.sum(xp.stack([self.outputs.entry(a, a, rows) for a in range(head.c)], axis=0), axis=0)
+            if intercept_alone:
+                total = total + null * xp.sum(own)
+                continue
+            x = head.features.take(xp.arange(rows.start, rows.stop))
+            total = total + null * (own @ (x * x))
+        found = head.scale * total / head.c
+        return xp.where((null > 0) & (found <= 0), xp.ones_like(found), found)
 
     def _null_projector(self, dtype: Array) -> Float[Array, "c c"]:
         xp = namespace(self.head.weights)
         null = xp.asarray(self.head.loss.null_outputs, dtype=dtype)
         return xp.matrix_transpose(null) @ null
-
-
-def _cached_blocks(n: int, columns: int) -> Iterator[slice]:
-    """Rows whose outputs take about 2 MB of float32: they stay in the cache between the two products."""
-    step = min(max(2**19 // max(columns, 1), 256), 8192)
-    for start in range(0, n, step):
-        yield slice(start, min(n, start + step))

@@ -7,6 +7,7 @@ A refit divides by what its estimator divides by: the penalty keeps the factor 1
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -86,10 +87,10 @@ class _Batch:
         lost = xp.matrix_transpose(1.0 - xp.asarray(keep, dtype=head.weights.dtype)) @ head.shares
         return cls(head, keep, 1.0 - head.scale * lost)
 
-    def only(self, which: Any) -> "_Batch":
-        """The same for some of the k."""
-        xp = namespace(self.head.weights)
-        return _Batch(self.head, self.keep[:, which], xp.take(self.factor, xp.asarray(which), axis=0))
+    @cached_property
+    def gauge(self) -> HeadCurvature:
+        """H at θ*: what it pins, every refit pins."""
+        return HeadCurvature(self.head)
 
     def _weights(self, rows: slice) -> Float[Array, "b k"]:
         xp = namespace(self.head.weights)
@@ -137,8 +138,7 @@ class _Batch:
             total = total + head.features.rmatmul(xp.reshape(e, (-1, k * c)), rows)
         pull = self.factor[:, None, None] * head.penalty[None] * xp.reshape(w, (k, c, -1))
         out = head.params.collect(head.scale * xp.reshape(total, (k, c, -1)) + pull)
-        gauge = HeadCurvature(head)
-        return out + gauge.mean_curvature * gauge.project_null(v)  # else rounding drifts where nothing bends
+        return out + self.gauge.pinned(v)  # else rounding drifts where nothing bends
 
 
 def _refit(

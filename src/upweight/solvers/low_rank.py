@@ -134,8 +134,8 @@ def _make(settings: LowRank, curvature: HeadCurvature) -> _Made:
     if curvature.has_null:
         null = xp.asarray(head.loss.null_outputs, dtype=dtype)
         shift = xp.matrix_transpose(null) @ null
-        seen = basis * xp.astype(curvature.null_columns, dtype)[:, None] * scale[:, None]
-        pin = curvature.mean_curvature * (xp.matrix_transpose(seen) @ seen)
+        seen = basis * scale[:, None]
+        pin = xp.matrix_transpose(seen) @ (seen * xp.astype(curvature.pins, dtype)[:, None])
         for a in range(c):
             for b in range(c):
                 k[a, :, b, :] += shift[a, b] * pin

@@ -19,7 +19,7 @@ class Symmetric:
     """`solve` [p, k] -> [p, k]; exact where singular for every b that does not see the missing directions."""
 
     solve: Callable[[Array], Array]
-    reciprocal_condition: float
+    reciprocal_condition: float  # with every column scaled to a diagonal of 1
     singular: bool
     lowest: float  # the lowest eigenvalue where it is negative beyond rounding, else 0
 
@@ -29,13 +29,16 @@ def symmetric(h: Float[Array, "p p"], smallest_condition: float = SMALLEST_CONDI
     xp, p = namespace(h), h.shape[0]
     if p == 0:
         return Symmetric(lambda b: b, 1.0, False, 0.0)
+    diagonal = xp.linalg.diagonal(h)
+    unit = 1.0 / xp.sqrt(xp.where(diagonal > 0, diagonal, xp.ones_like(diagonal)))  # columns of any scale
+    scaled = unit[:, None] * h * unit[None, :]
     try:
-        solve = factor(h)
-        condition = _reciprocal_condition(h, solve)
+        solve = factor(scaled)
+        condition = _reciprocal_condition(scaled, solve)
     except NotPositiveDefinite:
         condition = 0.0
     if condition >= smallest_condition:
-        return Symmetric(solve, condition, False, 0.0)
+        return Symmetric(lambda b: unit[:, None] * solve(unit[:, None] * b), condition, False, 0.0)
     values, vectors = xp.linalg.eigh(h)
     cut = float(xp.max(xp.abs(values))) * p * xp.finfo(h.dtype).eps
     kept = xp.where(xp.abs(values) > cut, 1.0 / xp.where(values == 0, 1.0, values), 0.0)
