@@ -113,11 +113,6 @@ class LinearHead:
         lost = float(xp.sum(self.shares * (1.0 - keep)))
         return replace(self, weights=self.weights * keep, divisor=1.0 / self.scale), 1.0 - self.scale * lost
 
-    def with_penalty_factor(self, factor: float) -> "LinearHead":
-        """The same with its penalty times `factor`."""
-        linear = None if self.linear_penalty is None else factor * self.linear_penalty
-        return replace(self, penalty=factor * self.penalty, linear_penalty=linear)
-
     def batches(self, k: int) -> Iterator[slice]:
         """Row blocks for a pass with k sets of outputs at once."""
         return blocks(self.n, self.features.bytes_per_row() + 24.0 * k * self.c)

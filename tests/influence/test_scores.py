@@ -248,3 +248,18 @@ def test_every_solver_gives_the_same_scores(solver: str) -> None:
     tolerance = 10 * found.attribution.solver.tol
     assert np.abs(values.values - expected.values).max() <= tolerance * np.abs(expected.values).max()
     assert values.how
+
+
+@pytest.mark.parametrize("load", [load_iris, load_wine, load_breast_cancer], ids=["iris", "wine", "breast cancer"])
+def test_logistic_removals_are_off_by_less_than_a_hundredth(load: Any) -> None:
+    """Median relative error of the loss of held-out queries over every single removal, the default penalty."""
+    x, y = load(return_X_y=True)
+    x = StandardScaler().fit_transform(x)[:, :6]
+    at = np.random.default_rng(1).permutation(len(x))
+    train, held = at[:-20], at[-20:]
+    influence = Influence.from_sklearn(LogisticRegression(**EXACT).fit(x[train], y[train]), x[train], y[train])
+    scores = influence.scores(x[held], y[held])
+    assert scores.refitter is not None
+    truth = scores.refitter(range(len(train))).T
+    assert np.isfinite(truth).all()
+    assert np.median(np.abs(scores.values - truth) / np.abs(truth)) < 0.01
