@@ -141,9 +141,12 @@ class Influence:
         vectors, converged = self.attribution.refitted([at])
         certificate = certify(self.adapted.head, at, vectors[0, :], self._solver)
         model = self.adapted.rebuild(self.adapted.head.at(vectors[0, :]))
+        lost = (
+            "" if converged[0] else "no optimum was found: these rows alone held a class or a direction of the model; "
+        )
         meaning = (
             f"{self.adapted.model_name} refitted without {count(len(at), 'row')} "
-            f"({among(rows[:5])}{' …' if len(rows) > 5 else ''}); {certificate.sentence}. "
+            f"({among(rows[:5])}{' …' if len(rows) > 5 else ''}); {lost}{certificate.sentence}. "
             f"{self.adapted.convention} This does not prove what another choice of preprocessing or settings "
             "would give."
         )

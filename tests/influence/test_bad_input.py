@@ -56,6 +56,7 @@ def test_all_rows_of_a_class(influence: Influence) -> None:
         assert "class" in str(error)  # noqa: PT017
     else:
         assert not refit.converged
+        assert "no optimum was found" in refit.meaning
         assert np.isfinite(refit.model.predict_proba(X)).all()
 
 
