@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from upweight.shapes import Array, Float, Namespace
 
-__all__ = ["NotPositiveDefinite", "blocks", "factor", "length", "namespace", "to_numpy"]
+__all__ = ["NotPositiveDefinite", "blocks", "cached_blocks", "factor", "length", "namespace", "to_numpy"]
 
 BLOCK_BYTES = 32 * 2**20  # live memory of one block: a few of them fit beside the last-level cache
 
@@ -55,6 +55,13 @@ def length(v: Float[Array, "k p"]) -> Float[Array, " k"]:
 def blocks(n: int, bytes_per_row: float) -> Iterator[slice]:
     """Row slices in order, each about BLOCK_BYTES of live memory: the plan depends on sizes alone."""
     step = max(1, min(n, int(BLOCK_BYTES // max(1.0, bytes_per_row))))
+    for start in range(0, n, step):
+        yield slice(start, min(n, start + step))
+
+
+def cached_blocks(n: int, columns: int) -> Iterator[slice]:
+    """Row slices whose products of so many float32 columns (2 MB) stay in the cache between two uses."""
+    step = min(max(2**19 // max(columns, 1), 256), 8192)
     for start in range(0, n, step):
         yield slice(start, min(n, start + step))
 

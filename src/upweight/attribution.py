@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from upweight.arrays import namespace, to_numpy
 from upweight.curvature import HeadCurvature
@@ -15,7 +16,13 @@ from upweight.features import Features, Taken
 from upweight.gradients import HeadSource
 from upweight.linear_head import LinearHead
 from upweight.removal.effects import Removals, output_directions
-from upweight.removal.leverage import Leverage, leverage_corrected, removal_curvature
+from upweight.removal.leverage import (
+    SMALLEST_GAP,
+    Leverage,
+    largest_leverages,
+    leverage_corrected,
+    removal_curvature,
+)
 from upweight.removal.warm_refit import refit_without
 from upweight.sensitivity import Implicit
 from upweight.shapes import Array, Bool, Float, Vectors
@@ -23,6 +30,8 @@ from upweight.solvers import Prepared, Solver
 from upweight.solvers.auto import choose
 
 __all__ = ["Attribution"]
+
+FAR = 0.01  # of the bend at which a row would hold a direction alone
 
 
 class Attribution:
@@ -100,5 +109,27 @@ class Attribution:
         return Attribution(replace(head, divisor=factor / head.scale), self.solver, self.damping)
 
     def leverage_of(self, rows: Sequence[int]) -> float:
-        """The largest leverage among these rows."""
+        """The largest leverage among these rows; those of all rows are made only where the solver has no other way."""
+        if "leverage" not in self.__dict__ and rows:
+            found = largest_leverages(self._removal[0], self._direct, np.asarray(rows, dtype=np.int64))
+            if found is not None:
+                return float(np.max(to_numpy(found)))
         return float(np.max(to_numpy(self.leverage.h)[list(rows)], initial=0.0))
+
+    @cached_property
+    def alone(self) -> NDArray[np.int64]:
+        """Rows that alone hold a direction of θ: none where each row bends penalised columns far less than needed."""
+        if "leverage" not in self.__dict__ and self._direct.row_leverages is not None and self._held_by_penalty():
+            return np.zeros(0, dtype=np.int64)
+        return np.flatnonzero(to_numpy(self.leverage.alone))
+
+    def _held_by_penalty(self) -> bool:
+        """Whether only the constant is free and s w tr(S_i) ‖x_i‖² in units of the penalty is below 1/SMALLEST_GAP."""
+        head, curvature = self.head, self._removal[0]
+        xp = namespace(head.weights)
+        penalty = xp.min(head.params.expand(curvature.diagonal[None, :])[0, :, :], axis=0)
+        if not bool(xp.all(penalty[:-1] > 0)):
+            return False
+        scale = xp.concat([1.0 / penalty[:-1], xp.zeros_like(penalty[-1:])])
+        bend = sum(xp.max(curvature.outputs.entry(a, a, slice(0, head.n))) for a in range(head.c))
+        return float(head.scale * bend * xp.max(head.features.squares(scale))) < FAR * 1.0 / SMALLEST_GAP

@@ -125,6 +125,10 @@ class RowJacobians(Protocol):
         """X_i v: how every row's outputs move along v."""
         ...
 
+    def unseen_outputs(self) -> Float[Array, "m c"]:
+        """Directions of a row's outputs that no target sees: leverages are known up to these."""
+        ...
+
     def loss_scale(self) -> float:
         """s: what multiplies the weighted sum of losses."""
         ...

@@ -234,6 +234,10 @@ class HeadCurvature:
         xp = namespace(self.head.weights)
         return xp.stack([xp.linalg.diagonal(kernel) for kernel in self.kernels], axis=1)
 
+    def unseen_outputs(self) -> Float[Array, "m c"]:
+        """The same shift of all outputs, for a softmax."""
+        return self.head.loss.null_outputs
+
     def loss_scale(self) -> float:
         """s: what multiplies the weighted sum of losses."""
         return self.head.scale

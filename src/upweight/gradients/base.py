@@ -30,6 +30,10 @@ class GradientSource(Protocol):
         """Each vector against every row, in row blocks."""
         ...
 
+    def said(self, vectors: Vectors) -> str:
+        """How `dot` makes its products with these where not in full precision; else ""."""
+        ...
+
     def combine(self, e: Float[Array, "j n"]) -> Float[Array, "j p"]:
         """Σ_i e_i g_i."""
         ...

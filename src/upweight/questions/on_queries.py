@@ -14,7 +14,7 @@ from upweight.attribution import Attribution
 from upweight.features import Features
 from upweight.measurement import Measurement
 from upweight.questions.base import Answer, changes, finite, query_chunks
-from upweight.removal.effects import evaluated, gradient_directions, query_outputs
+from upweight.removal.effects import Removals, evaluated, gradient_directions, query_outputs
 from upweight.shapes import Array
 from upweight.solvers import Solution
 
@@ -96,21 +96,25 @@ class OnQueries:
         by_value = removal == "leverage" and (head.c == 1 or flops <= EVALUATED_FLOPS)
         parts: list[NDArray[np.float64]] = []
         solutions: list[Solution] = []
+        said = ""
         for chunk in query_chunks(self.attribution, self.features, head.c if by_value else 1):
-            part, solution = self._chunk(chunk, removal, by_value)
+            part, removals = self._chunk(chunk, removal, by_value)
             parts.append(part)
-            solutions.append(solution)
-        values, missing = finite(np.concatenate(parts, axis=0) if parts else np.zeros((0, head.n)))
+            solutions.append(removals.solution)
+            said = removals.said
+        whole = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=0) if parts else np.zeros((0, head.n))
+        values, missing = finite(whole)
         how = f"the {self.name} evaluated at the predicted outputs" if by_value else f"the {self.name} linearised"
+        how += f"; {said}" if said else ""
         return Answer(values, self.now(), how, tuple(solutions), missing)
 
-    def _chunk(self, chunk: NDArray[np.int64], removal: str, by_value: bool) -> tuple[NDArray[np.float64], Solution]:
+    def _chunk(self, chunk: NDArray[np.int64], removal: str, by_value: bool) -> tuple[NDArray[np.float64], Removals]:
         some, z, y = Subset(self.features, chunk), self._z[chunk], self.targets[chunk]
         if not by_value:
             dz = self.measured.gradient(z, y)
             v = gradient_directions(self.attribution.head.params, some, dz)
             removals = self.attribution.removals(v, removal)
-            return to_numpy(removals.values()), removals.solution
+            return to_numpy(removals.values()), removals
         removals = self.attribution.output_removals(some, removal)
         base = self.measured.value(z, y)
 
@@ -119,7 +123,7 @@ class OnQueries:
             repeated = np.tile(y, (b, *(1,) * (y.ndim - 1)))
             return self.measured.value(moved.reshape(b * q, c), repeated).reshape(b, q) - base[None]
 
-        return to_numpy(evaluated(removals, z, change)), removals.solution
+        return to_numpy(evaluated(removals, z, change)), removals
 
     def after(self, sets: Sequence[Sequence[int]]) -> NDArray[np.float64]:
         """[k, q]."""

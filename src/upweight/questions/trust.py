@@ -102,7 +102,7 @@ def _as_fitted(question: Question) -> NDArray[np.float64]:
 
 def _alone(attribution: Attribution, answer: Answer, at: NDArray[np.int64]) -> int:
     """How many rows alone hold a direction that is measured: fitted exactly, they score 0 whatever they carry."""
-    alone = np.flatnonzero(to_numpy(attribution.leverage.alone))
+    alone = attribution.alone
     if not len(alone) or not answer.solutions:
         return len(alone)
     head = attribution.head

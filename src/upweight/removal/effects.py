@@ -27,17 +27,23 @@ class Removals:
 
     solution: Solution
     blocks: Iterator[tuple[slice, Float[Array, "k b"]]]
+    rows: int
+    said: str = ""  # of the solves and of the products, what is known only afterwards
 
     @classmethod
     def of(cls, sensitivity: Sensitivity, source: GradientSource, v: Vectors) -> "Removals":
         """v [k, p]: the measurements' gradients in θ."""
         response = sensitivity.adjoint(v, source)
-        return cls(response.solution, ((rows, REMOVED * block) for rows, block in response.blocks))
+        said = "; ".join(text for text in (response.solution.said, source.said(response.solution.x)) if text)
+        return cls(response.solution, ((rows, REMOVED * block) for rows, block in response.blocks), source.n, said)
 
     def values(self) -> Float[Array, "k n"]:
         """All rows at once."""
-        parts = [block for _, block in self.blocks]
-        return namespace(parts[0]).concat(parts, axis=1)
+        x = self.solution.x
+        out = namespace(x).empty((x.shape[0], self.rows), dtype=x.dtype)
+        for rows, block in self.blocks:
+            out[:, rows] = block
+        return out
 
 
 def query_outputs(head: LinearHead, features: Features) -> Float[Array, "q c"]:

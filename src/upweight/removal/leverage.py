@@ -9,6 +9,7 @@ s² (k_i − k̄)).
 Exact for quadratic losses. Source: METHODS.md 2.1; Rubinstein & Hopkins (2025) sum it over groups.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from upweight.arrays import blocks, namespace
@@ -18,7 +19,7 @@ from upweight.linear_head import LinearHead
 from upweight.shapes import Array, Float, Vector
 from upweight.solvers import Prepared
 
-__all__ = ["Leverage", "leverage_corrected", "leverages", "removal_curvature"]
+__all__ = ["Leverage", "largest_leverages", "leverage_corrected", "leverages", "removal_curvature"]
 
 SMALLEST_GAP = (
     1e-8  # 1 − h below this: the row alone determines a direction, and a refit without it has no optimum there
@@ -30,10 +31,10 @@ class Leverage:
     """What single removals need of every row."""
 
     source: HeadSource  # with ũ in place of u
-    b: Float[Array, "n c c"]  # B_i: s X_i H′⁻¹ X_iᵀ
     h: Float[Array, " n"]  # leverage: largest eigenvalue of w_i S_i B_i, in [0, 1)
     moves: Float[Array, "n c"]  # how far the row's own outputs move when it leaves: B_i ũ_i + s k_i X_i t
     alone: Float[Array, " n"]  # 1.0 where the row alone determines a direction: its ũ is left uncorrected
+    blocks: Callable[[], Float[Array, "n c c"]]  # B_i = s X_i H′⁻¹ X_iᵀ of all rows: n c² numbers, made when asked for
 
 
 def removal_curvature(head: LinearHead) -> HeadCurvature:
@@ -53,30 +54,49 @@ def leverages(head: LinearHead, prepared: Prepared) -> Float[Array, "n c c"]:
     return _from_operator(head, prepared)
 
 
+def largest_leverages(curvature: HeadCurvature, prepared: Prepared, rows: Array) -> Float[Array, " b"] | None:
+    """h of these rows alone (index); None where the solver makes all of them or none."""
+    if prepared.row_leverages is None:
+        return None
+    return _largest(curvature.outputs.blocks(rows) @ prepared.row_leverages(rows))
+
+
 def leverage_corrected(curvature: HeadCurvature, prepared: Prepared) -> Leverage:
-    """ũ_i, leverages and own moves of every row; `prepared` is `curvature` made ready."""
+    """ũ_i, leverages and own moves of every row, block by block; `prepared` is `curvature` made ready."""
     head = curvature.head
     xp = namespace(head.weights)
-    b = leverages(head, prepared)
     r = head.penalty_gradient
     mean_form = head.normalization != "sum"
     t = prepared(r[None, ...]).x[0, ...] if mean_form else xp.zeros_like(r)
-    u = head.output_gradients * head.weights[:, None]
-    ws = curvature.output_curvatures
-    if mean_form:
-        u = u + (head.scale * head.shares)[:, None] * _apply(ws, _outputs_of(head, t))
-    wsb = ws @ b
-    h = _largest(wsb)
-    alone = 1.0 - h < SMALLEST_GAP
-    eye = xp.eye(head.c, dtype=b.dtype)
-    gap = xp.where(alone[:, None, None], eye, eye - wsb)
-    corrected = u / gap[:, :, 0] if head.c == 1 else xp.linalg.solve(gap, u[:, :, None])[:, :, 0]
-    moves = _apply(b, corrected)
-    if mean_form:
-        moves = moves + (head.scale * head.shares)[:, None] * _outputs_of(head, t)
+    along = (head.scale * head.shares)[:, None] * _outputs_of(head, t) if mean_form else None
+    corrected, moves, h, alone = [], [], [], []
+    eye = xp.eye(head.c, dtype=head.output_gradients.dtype)
+    for rows, b in _by_blocks(head, prepared):
+        ws = curvature.outputs.blocks(rows)
+        u = head.output_gradients[rows, :] * head.weights[rows][:, None]
+        if along is not None:
+            u = u + _apply(ws, along[rows, :])
+        wsb = ws @ b
+        held = _largest(wsb)
+        only = 1.0 - held < SMALLEST_GAP
+        gap = xp.where(only[:, None, None], eye, eye - wsb)
+        own = u / gap[:, :, 0] if head.c == 1 else xp.linalg.solve(gap, u[:, :, None])[:, :, 0]
+        moved = _apply(b, own)
+        corrected.append(own)
+        moves.append(moved if along is None else moved + along[rows, :])
+        h.append(held)
+        alone.append(xp.astype(only, held.dtype))
     # H′ is used in the solve, so r meets it there: δθ = s H′⁻¹ (X_iᵀ ũ_i + k_i r)
-    source = HeadSource(head, corrected, head.shares, r)
-    return Leverage(source, b, h, moves, xp.astype(alone, b.dtype))
+    source = HeadSource(head, xp.concat(corrected, axis=0), head.shares, r)
+    return Leverage(source, xp.concat(h), xp.concat(moves, axis=0), xp.concat(alone), lambda: leverages(head, prepared))
+
+
+def _by_blocks(head: LinearHead, prepared: Prepared) -> Iterator[tuple[slice, Float[Array, "b c c"]]]:
+    """B_i in blocks of rows, so that n c² numbers are never held where the solver can make them row by row."""
+    make = prepared.row_leverages
+    whole = None if make is not None else leverages(head, prepared)
+    for rows in blocks(head.n, 64.0 * head.c * head.c):
+        yield rows, whole[rows, ...] if whole is not None else make(rows)  # type: ignore[misc]
 
 
 def _apply(blocks_: Float[Array, "n c c"], v: Float[Array, "n c"]) -> Float[Array, "n c"]:

@@ -3,8 +3,9 @@
 The rule, among those whose arrays fit into the memory:
 1. Cholesky where writing H out and factoring it costs least;
 2. Woodbury where rows × outputs are few against the parameters;
-3. conjugate gradients with the low-rank preconditioner where neither of them fits, or where the cheaper of them costs
-   more than twice as much and more than some seconds: a direct solver's leverages are exact.
+3. conjugate gradients for all questions in one block, behind the low-rank preconditioner and in float32 up to a
+   stated error of 3e-4, where neither of them fits, or where the cheaper of them costs more than twice as much and more
+   than some seconds: a direct solver is exact.
 LiSSA is never chosen. Stands on the solvers; `influence` and the command line ask it.
 """
 
@@ -14,14 +15,14 @@ from dataclasses import dataclass
 from upweight.curvature import HeadCurvature
 from upweight.errors import InputError, listed
 from upweight.linear_head import LinearHead
-from upweight.solvers import CG, SOLVERS, Cholesky, Solver, Woodbury
+from upweight.solvers import CG, SOLVERS, BlockCG, Cholesky, Solver, Woodbury
 from upweight.solvers.low_rank import LowRank
 
 __all__ = ["Choice", "Sizes", "choose", "solve_by_name"]
 
 SPARSE = 0.25  # share of the columns that a row touches, below which its products are by index
 SPARSE_COST = 10.0  # flops of the dense kind that one sparse flop takes
-CG_STEPS = 10  # what the low-rank preconditioner leaves to do, typically
+CG_STEPS = 3  # what the low-rank preconditioner leaves to do, typically
 SEARCH_PASSES = 4 * 3  # of the search for leading directions where there are too many columns for all of them
 RANK = 128
 ROWS_PER_DIRECTION = 200  # rows that the Hessian in the leading directions is made of, for each direction
@@ -87,19 +88,9 @@ def choose(problem: Sizes | LinearHead, memory: float | None = None, queries: in
     made: dict[str, Solver] = {
         "cholesky": Cholesky(),
         "woodbury": Woodbury(),
-        "cg": CG(preconditioner=_low_rank(rank, sizes.rows)),
+        "cg": BlockCG(),
     }
     return Choice(name, made[name], _reason(name, sizes, costs, room), *costs[name])
-
-
-def _low_rank(rank: int, rows: int) -> LowRank:
-    """All that the preconditioner needs of many rows: a part of them, in float32 (measured on MNIST)."""
-    return LowRank(
-        rank=rank,
-        fraction=min(1.0, ROWS_PER_DIRECTION * rank / rows),
-        basis_fraction=min(1.0, BASIS_ROWS / rows),
-        bulk="float32",
-    )
 
 
 def solve_by_name(name: str) -> Solver:
@@ -143,7 +134,7 @@ def _woodbury(s: Sizes, queries: int) -> tuple[float, float]:
 def _cg(s: Sizes, queries: int, rank: int) -> tuple[float, float]:
     """The directions, their Hessian, all leverages from it, and CG_STEPS double passes for each query."""
     g = (rank + 1.0) * s.outputs
-    read = _low_rank(rank, s.rows)
+    read = LowRank.from_part(rank, ROWS_PER_DIRECTION * rank, BASIS_ROWS, s.rows)
     basis = read.basis_fraction * (_pass(s, s.columns) if s.columns <= 2048 else SEARCH_PASSES * _pass(s, rank))
     sums = s.rows * (s.outputs * rank**2 if s.apart else g * g)
     reduced = read.fraction * (_pass(s, rank) + sums) + g**3

@@ -33,13 +33,17 @@ class Status(Enum):
 
 @dataclass(frozen=True)
 class Solution:
-    """Answers and how far to trust each: finite always; `residual` is ‖b − Hx‖ / ‖b‖."""
+    """Answers and how far to trust each: finite always.
+
+    `residual` is ‖b − Hx‖ / ‖b‖, in the norm in which the solver promises its `tol` (its docstring says which).
+    """
 
     x: Vectors
     residual: Float[Array, " k"]
     iterations: Any  # [k] int
     status: tuple[Status, ...]
     lowest: tuple[float | None, ...] = ()  # Rayleigh quotient of the direction that bent down, where one was met
+    said: str = ""  # how these were found and how far off they are, where it is known only afterwards
 
     def explain(self, row: int) -> str:
         """What became of this row and what to do, with the numbers."""
@@ -62,6 +66,7 @@ class Prepared:
     reciprocal_condition: float | None = None
     how: str = ""  # one sentence: what was factored, how large, to what residual
     leverage_error: Callable[[], float] | None = None  # largest relative error met on a sample; None: exact
+    row_leverages: Callable[[Array], Float[Array, "b c c"]] | None = None  # the same for some rows (slice or index)
 
     def __call__(self, b: Vectors) -> Solution:
         """Solve for every row of b."""

@@ -52,8 +52,9 @@ class CG:
         words = "" if self.bulk == "float64" else f" with {self.bulk} products"
         words += "" if self.probes is None else f", checked on {self.probes} random mixtures of all questions"
         how = f"conjugate gradients{words} on {curvature.size:,} parameters to a residual of {self.tol:.0e}"
-        leverages, error = near.leverages, None
-        if leverages is not None and isinstance(curvature, RowJacobians):
+        leverages, error, by_row = None, None, near.row_leverages
+        if by_row is not None and isinstance(curvature, RowJacobians):
+            leverages = _of_all(by_row, curvature.rows)
             error = _leverage_error(curvature, answer, leverages)
         return Prepared(
             answer,
@@ -61,6 +62,7 @@ class CG:
             leverages=leverages,
             how=f"{how}, preconditioned by {near.how}" if near.how else how,
             leverage_error=error,
+            row_leverages=by_row,
         )
 
 
@@ -228,6 +230,10 @@ def _dot(u: Vectors, v: Vectors) -> Float[Array, " k"]:
     return namespace(u).sum(u * v, axis=1)
 
 
+def _of_all(by_row: Callable[[Array], Array], n: int) -> Callable[[], Array]:
+    return lambda: by_row(slice(0, n))
+
+
 def _leverage_error(
     curvature: RowJacobians, answer: Callable[[Vectors], Solution], leverages: Callable[[], Array]
 ) -> Callable[[], float]:
@@ -243,7 +249,10 @@ def _leverage_error(
         flat = xp.reshape(jacobians, (jacobians.shape[0] * c, jacobians.shape[2]))
         solved = xp.reshape(answer(flat).x, jacobians.shape)
         exact = curvature.loss_scale() * (jacobians @ xp.matrix_transpose(solved))
-        gap = xp.take(found, index, axis=0) - exact
+        unseen = xp.asarray(curvature.unseen_outputs(), dtype=exact.dtype)
+        seen = xp.eye(c, dtype=exact.dtype) - xp.matrix_transpose(unseen) @ unseen
+        exact = seen @ exact @ seen
+        gap = seen @ xp.take(found, index, axis=0) @ seen - exact
         size_of = xp.sqrt(xp.sum(exact * exact, axis=(1, 2)))
         apart = xp.sqrt(xp.sum(gap * gap, axis=(1, 2)))
         return float(xp.max(apart / xp.where(size_of > 0, size_of, xp.ones_like(size_of))))

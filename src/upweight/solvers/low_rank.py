@@ -8,18 +8,22 @@ head's curvature; conjugate gradients stand on it. Source: METHODS.md 4; Frangel
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from upweight.arrays import BLOCK_BYTES, blocks, namespace, to_numpy
 from upweight.curvature import Curvature, HeadCurvature
 from upweight.errors import UnsupportedQuestion
+from upweight.features import rounded
+from upweight.linear_head import LinearHead
 from upweight.randomness import generator
 from upweight.shapes import Array, Float, Vectors
+from upweight.solvers.low_rank_leverages import RowLeverages
 from upweight.solvers.preconditioner import Approximation
 from upweight.solvers.symmetric import Symmetric, symmetric
 
-__all__ = ["LowRank"]
+__all__ = ["LowRank", "alike_outputs"]
 
 DENSE_COLUMNS = 2048  # up to here all eigenvectors of the second moment are found, beyond it the leading ones alone
 RUN = 64  # rows that are read in one piece where not all are read
@@ -29,7 +33,7 @@ ROUNDS = 3  # of the search: enough for a preconditioner
 
 @dataclass(frozen=True)
 class LowRank:
-    """Shares of the rows give Q (`basis_fraction`) and K (`fraction`); K is summed in `bulk`, all else in float64."""
+    """Shares of the rows give Q (`basis_fraction`) and K (`fraction`); products over rows are `bulk`."""
 
     rank: int = 128
     fraction: float = 1.0
@@ -53,9 +57,19 @@ class LowRank:
         how = f"the Hessian in {g:,} directions × {c:,} outputs from {part} rows"
         if self.bulk != "float64":
             how += f", summed in {self.bulk}"
-        free = to_numpy(curvature.head.params.free)
-        alike = bool(np.all(free == free[:1]))  # else a row's leverage is not a function of its coordinates alone
-        return Approximation(made.apply, how, made.leverages if alike else None, near=True)
+        alike = alike_outputs(curvature.head)
+        return Approximation(made.apply, how, (lambda rows: made.leverages(rows)) if alike else None, near=True)
+
+    @classmethod
+    def from_part(cls, rank: int, rows: int, basis_rows: int, n: int) -> "LowRank":
+        """With so many of n rows, or all of them, in float32: all that many rows need (measured on MNIST)."""
+        return cls(rank, min(1.0, rows / n), min(1.0, basis_rows / n), bulk="float32")
+
+
+def alike_outputs(head: LinearHead) -> bool:
+    """Whether all outputs have the same free columns; else a row's leverage is not a function of its coordinates."""
+    free = to_numpy(head.params.free)
+    return bool(np.all(free == free[:1]))
 
 
 @dataclass(frozen=True)
@@ -67,49 +81,32 @@ class _Made:
     tail_basis: Float[Array, "D t"]
     tail_weight: Float[Array, "c t"]  # 1 / (1 + σ_a τ_j)
     rotation: Float[Array, "c c"]  # eigenvectors of the mean curvature over outputs
+    moments: Float[Array, " t"]  # τ
     bare: Float[Array, " D"]  # 1 for a column in the basis without a penalty, which has no rest
+    bulk: str
 
     def apply(self, vectors: Vectors) -> Vectors:
         """M⁻¹ v."""
         xp, k = namespace(vectors), vectors.shape[0]
         params, c = self.curvature.head.params, self.curvature.head.c
-        w = params.expand(vectors) * self.scale[None, None, :]
-        head = w @ self.head_basis  # [k, c, g]
-        solved = xp.reshape(head, (k, -1)) @ self.inverse if k else xp.reshape(head, (0, self.inverse.shape[0]))
-        rest = w - head @ xp.matrix_transpose(self.head_basis)
-        turned = xp.matrix_transpose(self.rotation) @ (rest @ self.tail_basis)  # [k, c, t]
-        tail = (self.rotation @ (turned * (self.tail_weight - 1.0)[None, :, :])) @ xp.matrix_transpose(self.tail_basis)
-        out = xp.reshape(solved, (k, c, -1)) @ xp.matrix_transpose(self.head_basis) + rest + tail
-        return params.collect(out * self.scale[None, None, :])
+        w = xp.reshape(params.expand(vectors) * self.scale[None, None, :], (k * c, -1))
+        first, last = w @ self.head_basis, w @ self.tail_basis  # [kc, g], [kc, t]
+        g = first.shape[1]
+        solved = xp.reshape(xp.reshape(first, (k, c * g)) @ self.inverse, (k * c, g))
+        turned = xp.matrix_transpose(self.rotation) @ xp.reshape(last, (k, c, -1))
+        turned = self.rotation @ (turned * (self.tail_weight - 1.0)[None, :, :])
+        out = w + (solved - first) @ xp.matrix_transpose(self.head_basis)
+        out = out + xp.reshape(turned, (k * c, -1)) @ xp.matrix_transpose(self.tail_basis)
+        return params.collect(xp.reshape(out, (k, c, -1)) * self.scale[None, None, :])
 
-    def leverages(self) -> Float[Array, "n c c"]:
-        """s X_i M⁻¹ X_iᵀ: Q by one product for each pair of outputs, T by its squares, the rest by its length."""
-        head, g = self.curvature.head, self.head_basis.shape[1]
-        xp, c = namespace(self.scale), head.c
-        apart = c == 1 or head.loss.separate
-        pairs = [(a, b) for a in range(c) for b in range(a, a + 1 if apart else c)]
-        k = xp.reshape(self.inverse, (c, g, c, g))
-        stacked = xp.concat([0.5 * (k[a, :, b, :] + xp.matrix_transpose(k[a, :, b, :])) for a, b in pairs], axis=1)
-        basis = xp.matrix_transpose(xp.concat([self.head_basis, self.tail_basis], axis=1) * self.scale[:, None])
-        squares = head.features.squares((self.scale * (1.0 - self.bare)) ** 2)
-        penalised = self.head_basis * (1.0 - self.bare)[:, None]
-        own = xp.sum(penalised * penalised, axis=0)  # 1 for Q, 0 for a bare column
-        outer = xp.permute_dims(self.rotation[:, None, :] * self.rotation[None, :, :], (2, 0, 1))  # [c, c, c]
-        parts = []
-        for rows in blocks(head.n, 8.0 * (basis.shape[0] * 3 + len(pairs) * g)):
-            z = head.features.matmul(basis, rows)
-            first, last = z[:, :g], z[:, g:] ** 2
-            b = rows.stop - rows.start
-            pairwise = xp.reshape(first @ stacked, (b, len(pairs), g)) @ first[:, :, None]
-            total = xp.zeros((b, c, c), dtype=z.dtype)
-            for at, (i, j) in enumerate(pairs):
-                total[:, i, j] = pairwise[:, at, 0]
-                total[:, j, i] = pairwise[:, at, 0]
-            tail = last @ xp.matrix_transpose(self.tail_weight)  # [b, c]
-            rest = squares[rows] - (first**2) @ own - xp.sum(last, axis=1)
-            tail = tail + xp.clip(rest, min=0.0)[:, None]
-            parts.append(total + xp.reshape(tail @ xp.reshape(outer, (c, c * c)), (b, c, c)))
-        return head.scale * xp.concat(parts, axis=0)
+    @cached_property
+    def leverages(self) -> RowLeverages:
+        """s X_i M⁻¹ X_iᵀ of any rows."""
+        xp, t = namespace(self.scale), self.tail_basis.shape[1]
+        total = float(xp.sum(self.moments)) if t else 0.0
+        mean = self.tail_weight @ self.moments / total if total > 0 else xp.ones_like(self.rotation[0, :])
+        tail = (self.rotation * mean[None, :]) @ xp.matrix_transpose(self.rotation)
+        return RowLeverages.of(self.curvature, self.head_basis, self.scale, self.bare, self.inverse, tail, self.bulk)
 
 
 def _make(settings: LowRank, curvature: HeadCurvature) -> _Made:
@@ -144,7 +141,8 @@ def _make(settings: LowRank, curvature: HeadCurvature) -> _Made:
     inverse = factored.solve(xp.eye(c * g, dtype=dtype))
     sigma, rotation = xp.linalg.eigh(outputs)
     weights = 1.0 / (1.0 + xp.clip(sigma, min=0.0)[:, None] * moments[None, :])
-    return _Made(curvature, scale, basis, 0.5 * (inverse + xp.matrix_transpose(inverse)), tail, weights, rotation, bare)
+    inverse = 0.5 * (inverse + xp.matrix_transpose(inverse))
+    return _Made(curvature, scale, basis, inverse, tail, weights, rotation, moments, bare, settings.bulk)
 
 
 def _row_weights(curvature: HeadCurvature) -> Float[Array, " n"]:
@@ -176,23 +174,26 @@ def _directions(
 ) -> tuple[Float[Array, "D r"], Float[Array, "D t"], Float[Array, " t"]]:
     """Leading directions of the weighted, scaled features; the others, with their second moments per unit weight."""
     xp, features = namespace(scale), curvature.head.features
+    if settings.bulk != "float64":
+        features = rounded(features, getattr(xp, settings.bulk))
     width = scale.shape[0]
     live = int(xp.sum(xp.astype(scale > 0, xp.int64)))
     rank = min(settings.rank, live, curvature.head.n)
     runs = list(_runs(curvature.head.n, settings.basis_fraction, features.bytes_per_row()))
     share = sum(r.stop - r.start for r in runs) / curvature.head.n
-    total = float(xp.sum(weight))
+    total = float(xp.sum(weight)) or 1.0
     if width <= DENSE_COLUMNS:
         moment = xp.zeros((width, width), dtype=scale.dtype)
         for rows in runs:
-            moment = moment + features.second_moment(weight[rows], rows)
+            part = features.second_moment(xp.astype(weight[rows] / total, getattr(xp, settings.bulk)), rows)
+            moment = moment + xp.astype(part, scale.dtype)
         at = xp.asarray(np.flatnonzero(to_numpy(scale) > 0))
         moment = moment * (scale[:, None] * scale[None, :] / share)
         moment = xp.take(xp.take(moment, at, axis=0), at, axis=1)
         values, vectors = xp.linalg.eigh(moment)  # ascending
         vectors = xp.astype(xp.arange(width)[:, None] == at[None, :], scale.dtype) @ vectors
         split = live - rank
-        values = xp.clip(values, min=0.0) / (total if total > 0 else 1.0)
+        values = xp.clip(values, min=0.0)
         return vectors[:, split:], vectors[:, :split], values[:split]
     drawn = generator(settings.seed, "low rank directions").standard_normal((width, min(rank + EXTRA, live)))
     q = xp.linalg.qr(xp.asarray(drawn, dtype=scale.dtype) * scale[:, None]).Q
@@ -216,13 +217,15 @@ def _reduced(
     head, g = curvature.head, basis.shape[1]
     xp, c = namespace(scale), head.c
     w = xp.matrix_transpose(basis * scale[:, None])
-    bulk = getattr(xp, settings.bulk)
+    bulk, features = getattr(xp, settings.bulk), head.features
+    if settings.bulk != "float64":
+        features, w = rounded(features, bulk), xp.astype(w, bulk)
     k, outputs = xp.zeros((c, g, c, g), dtype=scale.dtype), xp.zeros((c, c), dtype=scale.dtype)
     seen, held, count = 0, [], 0
     most = max(RUN, int(BLOCK_BYTES // (8.0 * c * g)))
     runs = list(_runs(head.n, settings.fraction, 8.0 * c * g + head.features.bytes_per_row()))
     for at, rows in enumerate(runs):
-        held.append((xp.astype(head.features.matmul(w, rows), bulk), xp.arange(rows.start, rows.stop)))
+        held.append((xp.astype(features.matmul(w, rows), bulk, copy=False), xp.arange(rows.start, rows.stop)))
         count += rows.stop - rows.start
         if count >= most or at == len(runs) - 1:
             index = xp.concat([i for _, i in held])

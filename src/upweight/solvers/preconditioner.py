@@ -21,7 +21,7 @@ class Approximation:
 
     apply: Callable[[Vectors], Vectors]
     how: str  # said after "preconditioned by"; "" where there is nothing to say
-    leverages: Callable[[], Float[Array, "n c c"]] | None = None  # s X_i M⁻¹ X_iᵀ
+    row_leverages: Callable[[Array], Float[Array, "b c c"]] | None = None  # s X_i M⁻¹ X_iᵀ of a slice or index
     near: bool = False  # M⁻¹ H is near 1, so that x + M⁻¹ (b − H x) is better than x without another product
 
 
