@@ -6,11 +6,12 @@ part of them; T the remaining directions with their second moments τ, σ the me
 head's curvature; conjugate gradients stand on it. Source: METHODS.md 4; Frangella, Tropp & Udell (2023) for the form.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from upweight.arrays import BLOCK_BYTES, blocks, namespace, to_numpy
 from upweight.curvature import Curvature, HeadCurvature
@@ -27,6 +28,7 @@ __all__ = ["LowRank", "alike_outputs"]
 
 DENSE_COLUMNS = 2048  # up to here all eigenvectors of the second moment are found, beyond it the leading ones alone
 RUN = 64  # rows that are read in one piece where not all are read
+GATHERED = 2048  # rows that are taken together for a second moment: large enough for a fast product
 EXTRA = 10  # directions beyond the rank that the search carries along
 ROUNDS = 3  # of the search: enough for a preconditioner
 
@@ -184,9 +186,10 @@ def _directions(
     total = float(xp.sum(weight)) or 1.0
     if width <= DENSE_COLUMNS:
         moment = xp.zeros((width, width), dtype=scale.dtype)
-        for rows in runs:
-            part = features.second_moment(xp.astype(weight[rows] / total, getattr(xp, settings.bulk)), rows)
-            moment = moment + xp.astype(part, scale.dtype)
+        root = xp.astype(xp.sqrt(xp.clip(weight, min=0.0) / total), getattr(xp, settings.bulk))
+        for index in map(xp.asarray, _gathered(runs, GATHERED)):
+            x = features.take(index) * xp.take(root, index)[:, None]
+            moment = moment + xp.astype(xp.matrix_transpose(x) @ x, scale.dtype)
         at = xp.asarray(np.flatnonzero(to_numpy(scale) > 0))
         moment = moment * (scale[:, None] * scale[None, :] / share)
         moment = xp.take(xp.take(moment, at, axis=0), at, axis=1)
@@ -221,17 +224,17 @@ def _reduced(
     if settings.bulk != "float64":
         features, w = rounded(features, bulk), xp.astype(w, bulk)
     k, outputs = xp.zeros((c, g, c, g), dtype=scale.dtype), xp.zeros((c, c), dtype=scale.dtype)
-    seen, held, count = 0, [], 0
-    most = max(RUN, int(BLOCK_BYTES // (8.0 * c * g)))
-    runs = list(_runs(head.n, settings.fraction, 8.0 * c * g + head.features.bytes_per_row()))
-    for at, rows in enumerate(runs):
-        held.append((xp.astype(features.matmul(w, rows), bulk, copy=False), xp.arange(rows.start, rows.stop)))
-        count += rows.stop - rows.start
-        if count >= most or at == len(runs) - 1:
-            index = xp.concat([i for _, i in held])
-            k = k + xp.astype(curvature.outputs.moments(xp.concat([z for z, _ in held]), index), scale.dtype)
-            outputs = outputs + xp.sum(curvature.outputs.blocks(index), axis=0)
-            seen, held, count = seen + count, [], 0
+    seen, most = 0, max(RUN, int(BLOCK_BYTES // (8.0 * c * g)))
+    runs = list(_runs(head.n, settings.fraction, 8.0 * c * g + features.bytes_per_row()))
+    for rows_of in _gathered(runs, most):
+        index = xp.asarray(rows_of)
+        if basis.shape[0] <= DENSE_COLUMNS:
+            z = features.take(index) @ xp.matrix_transpose(w)
+        else:
+            z = xp.concat([features.matmul(w, rows) for rows in _pieces(rows_of)], axis=0)
+        k = k + xp.astype(curvature.outputs.moments(xp.astype(z, bulk, copy=False), index), scale.dtype)
+        outputs = outputs + xp.sum(curvature.outputs.blocks(index), axis=0)
+        seen += index.shape[0]
     factor = head.scale * head.n / max(seen, 1)
     return k * factor, outputs * factor
 
@@ -244,3 +247,16 @@ def _runs(n: int, fraction: float, bytes_per_row: float) -> Iterator[slice]:
     runs = max(1, round(n * fraction / RUN))
     for start in np.unique(np.linspace(0, max(0, n - RUN), runs).astype(int)):
         yield slice(int(start), min(n, int(start) + RUN))
+
+
+def _gathered(runs: Sequence[slice], most: int) -> Iterator[NDArray[np.int64]]:
+    """The rows of these runs, about so many at a time."""
+    rows = np.concatenate([np.arange(run.start, run.stop) for run in runs])
+    for start in range(0, len(rows), most):
+        yield rows[start : start + most]
+
+
+def _pieces(index: NDArray[np.int64]) -> Iterator[slice]:
+    """The same rows as slices, for features that are too wide to be taken."""
+    for part in np.split(index, np.flatnonzero(np.diff(index) != 1) + 1):
+        yield slice(int(part[0]), int(part[-1]) + 1)
