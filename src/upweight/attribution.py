@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from upweight.arrays import namespace, to_numpy
 from upweight.curvature import HeadCurvature
-from upweight.features import Features, Taken
+from upweight.features import Features, Taken, rounded
 from upweight.gradients import HeadSource
 from upweight.linear_head import LinearHead
 from upweight.removal.effects import Removals, output_directions
@@ -132,4 +132,7 @@ class Attribution:
             return False
         scale = xp.concat([1.0 / penalty[:-1], xp.zeros_like(penalty[-1:])])
         bend = sum(xp.max(curvature.outputs.entry(a, a, slice(0, head.n))) for a in range(head.c))
-        return float(head.scale * bend * xp.max(head.features.squares(scale))) < FAR * 1.0 / SMALLEST_GAP
+        return (
+            float(head.scale * bend * xp.max(rounded(head.features, xp.float32).squares(scale)))
+            < FAR * 1.0 / SMALLEST_GAP
+        )

@@ -13,6 +13,8 @@ from upweight.shapes import Array, Float
 
 __all__ = ["DenseFeatures", "Features", "Taken", "rounded"]
 
+NARROW = 3  # up to so many columns a matrix-vector product each, on a block in the cache, beats a skinny product
+
 
 @runtime_checkable
 class Taken(Protocol):
@@ -81,13 +83,18 @@ class DenseFeatures:
 
     def matmul(self, w: Float[Array, "k D"], rows: slice) -> Float[Array, "b k"]:
         """X wᵀ."""
-        xp = namespace(w)
-        return self._block(rows) @ xp.matrix_transpose(w[:, :-1]) + w[None, :, -1]
+        xp, x = namespace(w), self._block(rows)
+        if 0 < w.shape[0] <= NARROW:
+            return xp.stack([x @ w[j, :-1] + w[j, -1] for j in range(w.shape[0])], axis=1)
+        return x @ xp.matrix_transpose(w[:, :-1]) + w[None, :, -1]
 
     def rmatmul(self, e: Float[Array, "b k"], rows: slice) -> Float[Array, "k D"]:
         """eᵀ X."""
-        xp = namespace(e)
-        return xp.concat([xp.matrix_transpose(e) @ self._block(rows), xp.sum(e, axis=0)[:, None]], axis=1)
+        xp, x = namespace(e), self._block(rows)
+        if 1 < e.shape[1] <= NARROW:
+            parts = [xp.reshape(xp.asarray(e[:, j], copy=True), (1, -1)) @ x for j in range(e.shape[1])]
+            return xp.concat([xp.concat(parts, axis=0), xp.sum(e, axis=0)[:, None]], axis=1)
+        return xp.concat([xp.matrix_transpose(e) @ x, xp.sum(e, axis=0)[:, None]], axis=1)
 
     def second_moment(self, weight: Float[Array, " b"], rows: slice) -> Float[Array, "D D"]:
         """Xᵀ diag(weight) X."""

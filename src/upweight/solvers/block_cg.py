@@ -28,6 +28,7 @@ from upweight.solvers.preconditioner import Approximation, Preconditioner
 
 __all__ = ["BlockCG"]
 
+SHOWN = 64  # rows whose leverages are made by the preconditioner itself
 FEW = 8  # right-hand sides up to which a smaller preconditioner pays
 TRUST = 3.0  # the trusted direction takes off at least this factor: stop that much earlier, then look
 LOST = 4.0  # an error so many times the lowest met is rounding: the best answer is returned
@@ -91,10 +92,16 @@ class _Ready:
         return self.few if small else self.many
 
     def _row_leverages(self, rows: Array) -> Float[Array, "b c c"]:
-        some = "few" in self.__dict__ and "many" not in self.__dict__ and not isinstance(rows, slice)
-        made = (self.few if some else self.many).row_leverages
-        assert made is not None
-        return made(rows)
+        assert isinstance(self.curvature, RowJacobians)
+        if not isinstance(rows, slice) and rows.shape[0] <= SHOWN:  # as right-hand sides of their own
+            near = self.few if "few" in self.__dict__ and "many" not in self.__dict__ else self.many
+            jacobians = self.curvature.row_jacobians(rows)
+            r, c, p = jacobians.shape
+            xp = namespace(jacobians)
+            solved = xp.reshape(near.apply(xp.reshape(jacobians, (r * c, p))), (r, c, p))
+            return self.curvature.loss_scale() * (jacobians @ xp.matrix_transpose(solved))
+        assert self.many.row_leverages is not None
+        return self.many.row_leverages(rows)
 
     def _leverages(self) -> Float[Array, "n c c"]:
         assert isinstance(self.curvature, RowJacobians)
@@ -172,11 +179,12 @@ class _Run:
         r = b - self.fast.matmul(x)
         z = self.near.apply(r)
         q, best, lowest, before = z, (np.inf, x), np.inf, np.inf
+        trust = TRUST if b.shape[0] > settings.probes else 1.0  # a look costs few columns more than another pass
         for count in range(1, settings.max_passes + 1):
             here = float(np.sqrt(max(float(xp.sum(r * z)), 0.0) / float(xp.sum(b * x))))
             lowest, lost = min(lowest, here), here > LOST * lowest
             hoped = here * min(1.0, here / before if count > 1 else here)
-            if hoped <= TRUST * settings.tol or count == settings.max_passes or lost or not np.isfinite(here):
+            if hoped <= trust * settings.tol or count == settings.max_passes or lost or not np.isfinite(here):
                 answer = x if lost else x + q
                 error, residual = self._audited(answer)
                 gained = error < 0.5 * best[0]

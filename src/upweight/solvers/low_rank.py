@@ -79,7 +79,7 @@ class _Made:
     curvature: HeadCurvature
     scale: Float[Array, " D"]  # columns in the units in which the penalty is 1; 0: not a parameter, or never seen
     head_basis: Float[Array, "D g"]  # [Q, columns without a penalty], orthonormal, in scaled columns
-    inverse: Float[Array, "gc gc"]  # K⁻¹, (output, direction)
+    factored: Symmetric  # K, (output, direction)
     tail_basis: Float[Array, "D t"]
     tail_weight: Float[Array, "c t"]  # 1 / (1 + σ_a τ_j)
     rotation: Float[Array, "c c"]  # eigenvectors of the mean curvature over outputs
@@ -94,10 +94,13 @@ class _Made:
         w = xp.reshape(params.expand(vectors) * self.scale[None, None, :], (k * c, -1))
         first, last = w @ self.head_basis, w @ self.tail_basis  # [kc, g], [kc, t]
         g = first.shape[1]
-        solved = xp.reshape(xp.reshape(first, (k, c * g)) @ self.inverse, (k * c, g))
+        solved = self.factored.solve(xp.matrix_transpose(xp.reshape(first, (k, c * g))))
+        solved = xp.reshape(xp.matrix_transpose(solved), (k * c, g))
+        out = w + (solved - first) @ xp.matrix_transpose(self.head_basis)
+        if not last.shape[1]:
+            return params.collect(xp.reshape(out, (k, c, -1)) * self.scale[None, None, :])
         turned = xp.matrix_transpose(self.rotation) @ xp.reshape(last, (k, c, -1))
         turned = self.rotation @ (turned * (self.tail_weight - 1.0)[None, :, :])
-        out = w + (solved - first) @ xp.matrix_transpose(self.head_basis)
         out = out + xp.reshape(turned, (k * c, -1)) @ xp.matrix_transpose(self.tail_basis)
         return params.collect(xp.reshape(out, (k, c, -1)) * self.scale[None, None, :])
 
@@ -108,7 +111,9 @@ class _Made:
         total = float(xp.sum(self.moments)) if t else 0.0
         mean = self.tail_weight @ self.moments / total if total > 0 else xp.ones_like(self.rotation[0, :])
         tail = (self.rotation * mean[None, :]) @ xp.matrix_transpose(self.rotation)
-        return RowLeverages.of(self.curvature, self.head_basis, self.scale, self.bare, self.inverse, tail, self.bulk)
+        inverse = self.factored.solve(xp.eye(self.rotation.shape[0] * self.head_basis.shape[1], dtype=tail.dtype))
+        inverse = 0.5 * (inverse + xp.matrix_transpose(inverse))
+        return RowLeverages.of(self.curvature, self.head_basis, self.scale, self.bare, inverse, tail, self.bulk)
 
 
 def _make(settings: LowRank, curvature: HeadCurvature) -> _Made:
@@ -140,11 +145,9 @@ def _make(settings: LowRank, curvature: HeadCurvature) -> _Made:
                 k[a, :, b, :] += shift[a, b] * pin
     flat = xp.reshape(k, (c * g, c * g))
     factored: Symmetric = symmetric(0.5 * (flat + xp.matrix_transpose(flat)))
-    inverse = factored.solve(xp.eye(c * g, dtype=dtype))
     sigma, rotation = xp.linalg.eigh(outputs)
     weights = 1.0 / (1.0 + xp.clip(sigma, min=0.0)[:, None] * moments[None, :])
-    inverse = 0.5 * (inverse + xp.matrix_transpose(inverse))
-    return _Made(curvature, scale, basis, inverse, tail, weights, rotation, moments, bare, settings.bulk)
+    return _Made(curvature, scale, basis, factored, tail, weights, rotation, moments, bare, settings.bulk)
 
 
 def _row_weights(curvature: HeadCurvature) -> Float[Array, " n"]:
@@ -181,6 +184,10 @@ def _directions(
     width = scale.shape[0]
     live = int(xp.sum(xp.astype(scale > 0, xp.int64)))
     rank = min(settings.rank, live, curvature.head.n)
+    if settings.rank >= live and width <= DENSE_COLUMNS:  # all directions: the columns themselves
+        at = xp.asarray(np.flatnonzero(to_numpy(scale) > 0))
+        units = xp.astype(xp.arange(width)[:, None] == at[None, :], scale.dtype)
+        return units, xp.zeros((width, 0), dtype=scale.dtype), xp.zeros((0,), dtype=scale.dtype)
     runs = list(_runs(curvature.head.n, settings.basis_fraction, features.bytes_per_row()))
     share = sum(r.stop - r.start for r in runs) / curvature.head.n
     total = float(xp.sum(weight)) or 1.0
