@@ -117,3 +117,21 @@ def test_nothing_found_proves_nothing_and_says_so() -> None:
     flip = Influence.from_sklearn(LogisticRegression(**EXACT).fit(x, y), x, y).smallest_flip([[3.0]])
     assert (flip.rows, flip.found, flip.after, flip.margin, flip.proved) == ((), False, None, None, False)
     assert "no set of up to 20 rows was found" in flip.sentence
+
+
+def test_a_class_that_is_asked_for_is_the_one_that_wins() -> None:
+    """Wherever a set is found for `to`, scikit-learn without it predicts that class and no third one."""
+    x, y = load_iris(return_X_y=True)
+    model = LogisticRegression(**EXACT).fit(x, y)
+    influence = Influence.from_sklearn(model, x, y)
+    found = 0
+    for row, to in ((70, 2), (83, 1), (77, 2), (106, 1), (119, 1), (133, 1)):
+        query = x[[row]]
+        if model.predict(query)[0] == to:
+            continue
+        flip = influence.smallest_flip(query, to=to)
+        if flip.found:
+            kept = np.setdiff1d(np.arange(len(x)), flip.rows)
+            assert LogisticRegression(**EXACT).fit(x[kept], y[kept]).predict(query)[0] == to == flip.after
+            found += 1
+    assert found >= 2

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from upweight.display.words import GRADES, Verdict
+from upweight.display.words import CHECKED_B, GRADES, Verdict
 
 __all__ = [
     "Block",
@@ -85,8 +85,8 @@ class GradeView:
 
     @property
     def meaning(self) -> str:
-        """What the letter says, in the words of UX.md 6."""
-        return GRADES[self.letter]
+        """What the letter says, in the words of UX.md 6; a B that was refitted says so."""
+        return CHECKED_B if self.letter == "B" and self.checked else GRADES[self.letter]
 
 
 @dataclass(frozen=True)

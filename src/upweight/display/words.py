@@ -11,6 +11,7 @@ from typing import Literal
 from upweight.display.numbers import DASH, absent, among, count, digits, finite, minus, number, percent, unit_of
 
 __all__ = [
+    "CHECKED_B",
     "DASH",
     "GRADES",
     "Effect",
@@ -39,6 +40,7 @@ GRADES = {
     "C": "signs of trouble, ranks only",
     "D": "do not act on this",
 }
+CHECKED_B = "refits agree, less closely than an A asks"
 _MEASUREMENTS = {
     "loss": "the loss",
     "log_prob": "the log-probability",

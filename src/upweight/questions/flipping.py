@@ -1,6 +1,7 @@
 """Which few rows hold up one prediction: the search of removal.flip, on this model's margins."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,8 @@ from upweight.shapes import Array
 
 __all__ = ["flip"]
 
-LARGEST_SHARE = 0.5  # of the training rows: a larger set says nothing about this prediction
+MOST_ROWS = 100  # a larger set says nothing about this prediction
+LARGEST_SHARE = 0.5  # of the training rows, where that is fewer
 RIVALS = 3  # nearest classes that are tried
 
 
@@ -33,22 +35,22 @@ def flip(adapted: Adapted, attribution: Attribution, x_query: Any, to: Any) -> t
     if features.rows != 1:
         raise InputError(f"smallest_flip explains one prediction; x_query has {features.rows} rows. Give one.")
     z = query_outputs(attribution.head, features)
-    at_most = max(1, int(LARGEST_SHARE * attribution.head.n))
+    at_most = max(1, min(MOST_ROWS, int(LARGEST_SHARE * attribution.head.n)))
     if adapted.kind == "classification":
         sides = _class_sides(adapted, z, to)
         before: Any = adapted.classes[int(decided(z)[0])]
     else:
         sides = [_value_side(attribution, z, to)]
         before = _value(attribution, z)
-    found, direction = _search(attribution, features, z, sides, at_most)
-    if found is None:
+    best = _search(attribution, features, z, sides, at_most)
+    if best is None:
         goal = "flip it" if adapted.kind == "classification" else f"move it past {to}"
         return None, None, before, f"no set of up to {at_most:,} rows was found whose removal would {goal}.", False
+    found, side = best
     vectors, _ = attribution.refitted([found.rows])
     moved = attribution.outputs_at(vectors, features)[0]
     after = adapted.classes[int(decided(moved)[0])] if adapted.classes else _value(attribution, moved)
-    within = certify(attribution.head, found.rows, vectors[0, :], attribution.solver).within(direction)
-    proved = within is not None and within < -found.margin
+    proved = _proved(attribution, features, found, side)
     ids = [adapted.row_ids[i] for i in found.rows]
     rows = f"row {ids[0]}" if len(ids) == 1 else f"{len(ids)} rows ({among(ids[:5])}{' …' if len(ids) > 5 else ''})"
     said = [number(x) if isinstance(x, float) else str(x) for x in (before, after)]
@@ -59,7 +61,19 @@ def flip(adapted: Adapted, attribution: Attribution, x_query: Any, to: Any) -> t
     return found, after, before, sentence, proved
 
 
-Side = tuple[NDArray[np.float64], float]  # direction in the outputs [c], offset: margin = direction · z + offset > 0
+@dataclass(frozen=True)
+class Side:
+    """One way to flip it: margin(z) = max over `lines` [m, c] of line · z, + offset, is > 0 now and < 0 beyond.
+
+    `lines[0]` is the one whose effect ranks the rows; the others keep a third class from winning where one is asked.
+    """
+
+    lines: NDArray[np.float64]
+    offset: float = 0.0
+
+    def margin(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Of outputs [..., c]."""
+        return np.asarray(np.max(z @ self.lines.T, axis=-1) + self.offset)
 
 
 def _class_sides(adapted: Adapted, z: Array, to: Any) -> list[Side]:
@@ -76,7 +90,12 @@ def _class_sides(adapted: Adapted, z: Array, to: Any) -> list[Side]:
         rivals = match
     eye = np.eye(len(scores))
     columns = slice(None) if z.shape[1] > 1 else slice(1, None)
-    return [((eye[now] - eye[k])[columns], 0.0) for k in rivals]
+
+    def side(k: int) -> Side:
+        others = [] if to is None else [j for j in range(len(scores)) if j not in (now, k)]
+        return Side(np.stack([(eye[j] - eye[k])[columns] for j in (now, *others)]))
+
+    return [side(k) for k in rivals]
 
 
 def _value_side(attribution: Attribution, z: Array, to: Any) -> Side:
@@ -108,9 +127,9 @@ def _value_side(attribution: Attribution, z: Array, to: Any) -> Side:
     for _ in range(200):
         middle = 0.5 * (near + far)
         near, far = (middle, far) if short_of(middle) else (near, middle)
-    unit = np.zeros(z.shape[1])
-    unit[0] = -direction
-    return unit, direction * far
+    unit = np.zeros((1, z.shape[1]))
+    unit[0, 0] = -direction
+    return Side(unit, direction * far)
 
 
 def _value(attribution: Attribution, z: Array) -> float:
@@ -120,29 +139,40 @@ def _value(attribution: Attribution, z: Array) -> float:
 
 def _search(
     attribution: Attribution, features: Features, z: Array, sides: Sequence[Side], at_most: int
-) -> tuple[Flip | None, Any]:
-    best: tuple[Flip, Any] | None = None
-    for direction, offset in sides:
-        v = gradient_directions(attribution.head.params, features, np.asarray(direction)[None])
+) -> tuple[Flip, Side] | None:
+    best: tuple[Flip, Side] | None = None
+    for side in sides:
+        v = gradient_directions(attribution.head.params, features, side.lines[:1])
 
         def effects(out: Sequence[int], v: Any = v) -> NDArray[np.float64]:
             engine = attribution if not len(out) else attribution.without(out)
-            change = np.array(to_numpy(engine.removals(v, "leverage").values())[0])
+            change = np.array(to_numpy(engine.removals(v, "leverage").values())[0], dtype=np.float64)
             change[list(out)] = 0.0
             return change
 
-        def margins(
-            sets: Sequence[Sequence[int]], direction: Any = direction, offset: float = offset
-        ) -> NDArray[np.float64]:
+        def margins(sets: Sequence[Sequence[int]], side: Side = side) -> NDArray[np.float64]:
             vectors, converged = attribution.refitted(sets)
-            margin = to_numpy(attribution.outputs_at(vectors, features))[:, 0, :] @ direction + offset
+            margin = side.margin(to_numpy(attribution.outputs_at(vectors, features))[:, 0, :])
             return np.where(converged, margin, np.inf)  # a refit without an optimum confirms nothing
 
-        before = float(to_numpy(z)[0] @ direction + offset)
+        before = float(side.margin(to_numpy(z)[0]))
         limit = at_most if best is None else len(best[0].rows) - 1
         if limit < 1:
             break
         found = smallest_flip(before, effects, margins, limit)
         if found is not None and (best is None or len(found.rows) < len(best[0].rows)):
-            best = (found, v[0, :])
-    return best if best is not None else (None, None)
+            best = (found, side)
+    return best
+
+
+def _proved(attribution: Attribution, features: Features, found: Flip, side: Side) -> bool:
+    """Whether every line of the margin is further below 0 than the refit can be from its optimum."""
+    vectors, _ = attribution.refitted([found.rows])
+    z = to_numpy(attribution.outputs_at(vectors, features))[0, 0]
+    certificate = certify(attribution.head, found.rows, vectors[0, :], attribution.solver)
+    for line in side.lines:
+        v = gradient_directions(attribution.head.params, features, line[None])
+        within = certificate.within(v[0, :])
+        if within is None or not float(line @ z) + side.offset + within < 0:
+            return False
+    return True

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 __all__ = ["Flip", "smallest_flip"]
 
 ADAPTIVE_UP_TO = 12  # rows: beyond it the prefix's set is large enough for twins to matter little
+MASKED = 3.0  # how much more than predicted a few rows may turn out to do, once their twins are gone
 GROW = 1.5
 ROUNDS = 12
 
@@ -46,8 +47,9 @@ def smallest_flip(before: float, effects: Effects, margins: Margins, at_most: in
     best = _prefix(before, first, order, count)
     if best is not None:
         best = _pruned(best, count)
-    limit = len(best) - 1 if best is not None else at_most
-    found = _adaptive(before, effects, count, min(limit, ADAPTIVE_UP_TO))
+    limit = min(len(best) - 1 if best is not None else at_most, ADAPTIVE_UP_TO)
+    hope = before + MASKED * float(first[order[:limit]].sum())
+    found = _adaptive(before, effects, count, limit) if hope < 0 else None
     if found is not None:
         best = _pruned(found, count)
     if best is None:
