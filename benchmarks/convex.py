@@ -5,7 +5,7 @@
 
 Times are ratios to the floor, one plain float32 forward and backward pass over the same rows in the same process;
 floor and method alternate, the least of several repeats counts. `adapt` is from_sklearn, `ask` is scores. The problem
-and its dense answer are left in benchmarks/.cache for the peers: peers/run.py --problem --reference.
+and its dense answer are left in benchmarks/.cache for the peers: --problem .cache/mnist-problem.npz --reference .cache/mnist-reference.npy.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import scipy
-from convex_problem import CACHE, MNIST, Problem, digits, factor, mnist, ones_and_sevens, reference, refits, strata
+from convex_problem import CACHE, Problem, digits, factor, mnist, ones_and_sevens, reference, refits, strata
 from output import write
 from threadpoolctl import threadpool_info
 
@@ -84,13 +84,17 @@ def run(small: bool = False, repeats: int = REPEATS) -> dict[str, Any]:
         sys.exit(2)
     start = time.perf_counter()
     truth, rows, real = _truth(problem)
-    found = [_measured(problem, case, repeats, truth, rows, real) for case in CASES]
+    found = []
+    for case in CASES:
+        print(f"{problem.name}: {case.name}", file=sys.stderr)
+        found.append(_measured(problem, case, repeats, truth, rows, real))
     slopes: dict[str, float] = {}
     if not small:
         for one, case in zip(found, CASES, strict=True):
             one.megabytes = _memory(case)
         found.append(_binary(repeats))
-        slopes = _growth(found, repeats)
+        slopes = _growth(found, min(2, repeats))
+        problem.save(CACHE / f"{problem.name}-problem.npz")
     document = {
         "benchmark": "convex",
         "problem": problem.name,
@@ -227,9 +231,10 @@ def _binary(repeats: int) -> Found:
 
 
 def _growth(found: list[Found], repeats: int) -> dict[str, float]:
-    """Log-log slope of from_sklearn's and scores' time together, over SIZES and all rows."""
+    """Log-log slope of the time of scores, over SIZES and all rows."""
     out = {}
     for one, case in zip(found, CASES, strict=False):
+        print(f"{case.name} on fewer rows", file=sys.stderr)
         seconds = [_timed(mnist(n), case, repeats)[2] for n in SIZES]
         seconds.append(one.ask * one.floor_ms / 1e3)
         out[case.name] = float(np.polyfit(np.log([*SIZES, one.rows]), np.log(seconds), 1)[0])
@@ -239,6 +244,7 @@ def _growth(found: list[Found], repeats: int) -> dict[str, float]:
 def _memory(case: Case) -> float | None:
     """Peak megabytes above the data, in a process of its own; None where the system does not say."""
     command = [sys.executable, __file__, "--memory", case.name]
+    print(f"{case.name}: memory", file=sys.stderr)
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip().splitlines()
     value = json.loads(told[-1])
     return None if value is None else float(value)

@@ -53,7 +53,7 @@ class Problem:
 
     def estimator(self) -> LogisticRegression:
         """A fitted LogisticRegression at these parameters."""
-        made = LogisticRegression(C=1.0 / (LAMBDA * len(self.X)), tol=1e-6, max_iter=1000)
+        made = LogisticRegression(C=1.0 / (LAMBDA * len(self.X)), max_iter=1000)
         made.classes_ = np.unique(self.y)
         made.coef_, made.intercept_ = self.W.copy(), self.b.copy()
         made.n_iter_, made.n_features_in_ = np.array([100], dtype=np.int32), self.X.shape[1]
@@ -95,7 +95,8 @@ def _cached(name: str, x: Any, y: Any, xq: Any, yq: Any, exact: bool) -> Problem
         with np.load(path) as held:
             return Problem(name, x, y, xq, yq, held["W"], held["b"])
     made = fitted(name, x, y, xq, yq, exact)
-    made.save(path)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    np.savez(path, W=made.W, b=made.b)
     return made
 
 
@@ -105,12 +106,13 @@ def fitted(name: str, x: Any, y: Any, xq: Any, yq: Any, exact: bool) -> Problem:
     problem = Problem(name, x, y, xq, yq, found.coef_.astype(np.float64), found.intercept_.astype(np.float64))
     if not exact:
         return problem
-    theta, solve = problem.theta, None
+    theta, solve, before = problem.theta, factor(problem), np.inf
     for _ in range(30):
         gradient = _gradient(problem, theta)
-        if np.abs(gradient).max() <= OPTIMUM:
+        here = float(np.abs(gradient).max())
+        if here <= OPTIMUM and here > 0.5 * before:  # as far down as rounding lets it
             break
-        solve = solve or factor(problem)
+        before = here
         theta = theta - solve(gradient.reshape(-1)).reshape(theta.shape)
     if len(theta) > 1:
         theta[:, -1] -= theta[:, -1].mean()  # the gauge: scikit-learn's intercepts sum to zero

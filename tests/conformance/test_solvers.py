@@ -12,6 +12,7 @@ from upweight.errors import UnsupportedQuestion
 from upweight.solvers import CG, SOLVERS, Cholesky, LiSSA, Solver, Status, Woodbury
 from upweight.solvers.low_rank import LowRank
 from upweight.solvers.preconditioner import Diagonal, Identity
+from upweight.solvers.sampled import SampledHessian
 from upweight.testing import PROBLEMS, Problem, in_namespace, problem
 from upweight.testing.reference import Plain, leverages
 
@@ -24,6 +25,7 @@ PRECONDITIONERS = [
     LowRank(rank=100),
     LowRank(rank=3, fraction=0.3, basis_fraction=0.5),
     LowRank(rank=3, bulk="float32"),
+    SampledHessian(rows=20),
 ]
 ROUNDING = 1e-13
 NAMESPACED = ["softmax", "masked by L1", "ridge, two targets", "wide, softmax", "collinear without penalty"]
@@ -292,6 +294,7 @@ def test_lissa_in_batches_is_near_and_repeats_bring_it_nearer() -> None:
         (Woodbury(), "solver='woodbury'"),
         (CG(preconditioner=Diagonal()), r"Diagonal\(\)"),
         (CG(preconditioner=LowRank()), r"LowRank\(\)"),
+        (CG(preconditioner=SampledHessian()), r"SampledHessian\(\)"),
     ],
     ids=lambda s: type(s).__name__,
 )

@@ -107,6 +107,12 @@ class HeadCurvature:
         else:
             self._fill(full)
         full *= head.scale
+        return self.assembled(full)
+
+    def assembled(self, full: Float[Array, "c D c D"]) -> Float[Array, "p p"]:
+        """H from its data part (changed in place): penalty and pins added, free entries kept."""
+        xp, head = namespace(full), self.head
+        c, width = head.c, head.features.columns
         if self.has_null:
             shift = self._null_projector(full.dtype)
             eye = xp.eye(width, dtype=full.dtype) * xp.astype(self.pins, full.dtype)[None, :]

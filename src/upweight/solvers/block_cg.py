@@ -25,9 +25,12 @@ from upweight.solvers.base import Prepared, Solution, Status, only_finite, statu
 from upweight.solvers.cg import CG
 from upweight.solvers.low_rank import LowRank, alike_outputs
 from upweight.solvers.preconditioner import Approximation, Preconditioner
+from upweight.solvers.sampled import SampledHessian
 
 __all__ = ["BlockCG"]
 
+SMALL = 1024  # parameters up to which the whole Hessian of a part of the rows is cheaper than leading directions
+SPREAD = 2  # times the parameters: how many rows that part has
 SHOWN = 64  # rows whose leverages are made by the preconditioner itself
 FEW = 8  # right-hand sides up to which a smaller preconditioner pays
 TRUST = 3.0  # the trusted direction takes off at least this factor: stop that much earlier, then look
@@ -85,6 +88,8 @@ class _Ready:
 
     @cached_property
     def few(self) -> Approximation:
+        if self.curvature.size <= SMALL:
+            return SampledHessian(SPREAD * self.curvature.size).prepare(self.curvature)
         return self._sized(64, 100, 4_000).prepare(self.curvature)
 
     def near(self, k: int) -> Approximation:
@@ -125,6 +130,8 @@ class _Made:
 def _solve(settings: BlockCG, curvature: Curvature, near: Approximation, b: Vectors) -> Solution:
     xp, k = namespace(b), b.shape[0]
     b, good = only_finite(b)
+    if k == 0:
+        return Solution(b, xp.zeros((0,), dtype=b.dtype), np.zeros(0, dtype=int), ())
     start = near.apply(b)
     square = _dot(b, start)
     asked = to_numpy(square) > 0  # the rest is zero: answered
@@ -135,7 +142,7 @@ def _solve(settings: BlockCG, curvature: Curvature, near: Approximation, b: Vect
     run = _Run(settings, curvature, near, b / size)
     x, error, passes = run.together(start / size)
     apart = 0
-    errors = xp.where(xp.asarray(asked), error, 0.0)
+    errors = xp.asarray(np.where(asked, error, 0.0))
     if not error <= settings.tol:
         errors = run.errors(x)
         failed = np.flatnonzero(~(to_numpy(errors) <= settings.tol))

@@ -7,7 +7,7 @@ head's curvature; conjugate gradients stand on it. Source: METHODS.md 4; Frangel
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -28,6 +28,7 @@ __all__ = ["LowRank", "alike_outputs"]
 
 DENSE_COLUMNS = 2048  # up to here all eigenvectors of the second moment are found, beyond it the leading ones alone
 RUN = 64  # rows that are read in one piece where not all are read
+ROUGH = 1e-6  # reciprocal condition of K below which float32 sums leave rounding alone
 GATHERED = 2048  # rows that are taken together for a second moment: large enough for a fast product
 EXTRA = 10  # directions beyond the rank that the search carries along
 ROUNDS = 3  # of the search: enough for a preconditioner
@@ -54,6 +55,8 @@ class LowRank:
                 f"{type(curvature).__name__} has none. Use Diagonal() or Identity()."
             )
         made = _make(self, curvature)
+        if made.factored.reciprocal_condition < ROUGH and self.bulk != "float64":
+            return replace(self, bulk="float64").prepare(curvature)
         g, c = made.head_basis.shape[1], curvature.head.c
         part = "all" if self.fraction >= 1 else f"{self.fraction:.0%} of the"
         how = f"the Hessian in {g:,} directions × {c:,} outputs from {part} rows"
