@@ -5,7 +5,8 @@
 
 Times are ratios to the floor, one plain float32 forward and backward pass over the same rows in the same process;
 floor and method alternate, the least of several repeats counts. `adapt` is from_sklearn, `ask` is scores. The problem
-and its dense answer are left in benchmarks/.cache for the peers: --problem .cache/mnist-problem.npz --reference .cache/mnist-reference.npy.
+and its dense answer are left in benchmarks/.cache for the peers:
+peers/run.py --problem .cache/mnist-problem.npz --reference .cache/mnist-reference.npy.
 """
 
 import argparse

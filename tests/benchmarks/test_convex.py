@@ -11,7 +11,7 @@ import pytest
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
-@pytest.fixture()
+@pytest.fixture
 def convex(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The module, as `python benchmarks/convex.py` sees it."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))

@@ -169,4 +169,4 @@ def test_few_questions_get_a_smaller_preconditioner() -> None:
     assert "behind the Hessian of 8 of the rows" in prepared(case.right_hand_sides(1)).said
     assert "directions" in prepared(case.right_hand_sides(9)).said
     assert "directions" in prepared(case.right_hand_sides(1)).said
-    assert "to a relative error of 3e-04" in prepared.how
+    assert "to a relative error of 8e-04" in prepared.how

@@ -66,17 +66,17 @@ class HeadCurvature:
         """H v in one pass over the rows for all k."""
         xp, head, k = namespace(vectors), self.head, vectors.shape[0]
         w = xp.permute_dims(head.params.expand(vectors), (1, 0, 2))  # outputs before vectors: long inner loops
-        features, plan, differences = head.features, head.batches(k), False
+        features, differences = head.features, False
         times = self.outputs.times
         if self.bulk != "float64":
             if isinstance(self.outputs, Shared):
                 differences, times = True, self.outputs.times_differences
             w = xp.astype(w[:-1, :, :] - w[-1:, :, :] if differences else w, getattr(xp, self.bulk))
             features = rounded(features, w.dtype)
-            plan = cached_blocks(head.n, w.shape[0] * k)
         flat = xp.reshape(w, (w.shape[0] * k, features.columns))
         total = xp.zeros(flat.shape, dtype=vectors.dtype)
-        for rows in plan:
+        held = features.columns * (2 if self.bulk == "float64" else 1)  # a block of rows, or its copy, is read twice
+        for rows in cached_blocks(head.n, max(w.shape[0] * k, held)):
             z = features.matmul(flat, rows)
             e = times(xp.reshape(z, (z.shape[0], w.shape[0], k)), rows)
             total += xp.astype(features.rmatmul(xp.reshape(e, z.shape), rows), vectors.dtype, copy=False)

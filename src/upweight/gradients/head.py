@@ -79,7 +79,7 @@ class HeadSource:
     def _exact(self, vectors: Vectors) -> Iterator[tuple[slice, Float[Array, "b k"]]]:
         xp, head, k, c = namespace(vectors), self.head, vectors.shape[0], self.head.c
         w = xp.reshape(head.params.expand(vectors), (k * c, -1))
-        for rows in head.batches(k):
+        for rows in cached_blocks(head.n, max(k * c, 2 * head.features.columns)):
             z = xp.reshape(head.features.matmul(w, rows), (-1, k, c))
             pulls = self.pulls[rows, :]
             yield rows, z[:, :, 0] * pulls[:, :1] if c == 1 else xp.sum(z * pulls[:, None, :], axis=2)

@@ -4,7 +4,7 @@ The rule, among those whose arrays fit into the memory:
 1. Cholesky where writing H out and factoring it costs least;
 2. Woodbury where rows × outputs are few against the parameters;
 3. conjugate gradients for all questions in one block, behind the low-rank preconditioner and in float32 up to a
-   stated error of 3e-4, where neither of them fits, or where the cheaper of them costs more than twice as much and more
+   stated error of 8e-4, where neither of them fits, or where the cheaper of them costs more than twice as much and more
    than some seconds: a direct solver is exact.
 LiSSA is never chosen. Stands on the solvers; `influence` and the command line ask it.
 """
