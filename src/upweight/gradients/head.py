@@ -59,8 +59,8 @@ class HeadSource:
         if flops < MANY or vectors.dtype != xp.float64 or not isinstance(head.features, DenseFeatures):
             return False
         at = slice(0, head.n, max(1, head.n // SAMPLE))
-        some = replace(self, head=replace(head, features=replace(head.features, x=head.features.x[at, :])))
-        some = replace(some, pulls=self.pulls[at, :])
+        part = replace(head, features=replace(head.features, x=head.features.x[at, :]))
+        some = replace(self, head=part, pulls=self.pulls[at, :], shares=self.shares[at])
         exact = next(some._exact(vectors))[1]
         gap = xp.astype(next(some._bulk(vectors))[1], xp.float64) - exact
         size = xp.sqrt(xp.sum(exact * exact, axis=0))
