@@ -28,6 +28,8 @@ __all__ = ["Influence", "Refit", "SmallestFlip"]
 
 RowIds = Any  # a list, an array, an Index or a Series of row ids
 
+VISIBLE = 1e-3  # a shift of an output that a person could read off a prediction
+
 
 @dataclass(frozen=True, eq=False)
 class Refit:
@@ -62,7 +64,7 @@ class Influence:
         self.adapted = adapted
         if solver == "auto":
             choice = choose(adapted.head)
-            self._solver, self.solver_reason = choice.solver, f"chosen because {choice.reason}"
+            self._solver, self.solver_reason = choice.solver, f"chosen by cost ({choice.reason.partition(': ')[2]})"
         else:
             self._solver = solve_by_name(solver) if isinstance(solver, str) else solver
             self.solver_reason = "as asked"
@@ -146,8 +148,8 @@ class Influence:
         )
         meaning = (
             f"{self.adapted.model_name} refitted without {count(len(at), 'row')} "
-            f"({among(rows[:5])}{' …' if len(rows) > 5 else ''}); {lost}{certificate.sentence}. "
-            f"{self.adapted.convention} This does not prove what another choice of preprocessing or settings "
+            f"({among(rows[:5])}{' …' if len(rows) > 5 else ''}); {lost}{certificate.sentence}; "
+            f"{self.adapted.convention}. This does not prove what another choice of preprocessing or settings "
             "would give."
         )
         return Refit(model, tuple(rows), certificate, meaning, bool(converged[0]))
@@ -194,11 +196,10 @@ class Influence:
         """One sentence: solver and why, removal, measurement."""
         prepared = self.attribution.prepared
         taken = "each row taken out by a Newton step with its leverage" if removal == "leverage" else "plain derivative"
-        polished = self.adapted.stationarity
-        start = (
-            "the fit was first moved to its optimum by Newton steps; " if polished.polished and polished.moved else ""
-        )
-        return f"{start}{prepared.how or self._solver}; {self.solver_reason}; {taken}; {evaluated}"
+        fit = self.adapted.stationarity
+        seen = fit.polished and fit.moved > VISIBLE
+        start = "the fit was first moved to its optimum by Newton steps; " if seen else ""
+        return f"{start}{prepared.how or self._solver}, {self.solver_reason}; {taken}; {evaluated}"
 
     def _scores(self, question: Question, answer: questions.Answer, how: str) -> Scores:
         adapted = self.adapted

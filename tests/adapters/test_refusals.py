@@ -188,9 +188,9 @@ BAD: tuple[tuple[str, Any, tuple[Any, ...], str], ...] = (
         (sp.csr_array(np.where(HERE[:, None] == 3, np.nan, X)), Y),
         r"1 rows \(3\), columns 'x0', 'x1', 'x2'",
     ),
-    ("NaN in y", RIDGE, (X, np.where(HERE == 4, np.nan, Y)), r"y has no finite value .* \(positions 4\)"),
-    ("None in y", FITTED, (FRAME, [None, *Y[1:]]), r"y has no finite value in 1 rows \(positions 0\)"),
-    ("infinity in y", RIDGE, (X, np.where(HERE == 4, np.inf, Y)), r"\(positions 4\)"),
+    ("NaN in y", RIDGE, (X, np.where(HERE == 4, np.nan, Y)), r"y has no finite value .* \(position 4\)"),
+    ("None in y", FITTED, (FRAME, [None, *Y[1:]]), r"y has no finite value in 1 row \(position 0\)"),
+    ("infinity in y", RIDGE, (X, np.where(HERE == 4, np.inf, Y)), r"\(position 4\)"),
     ("words for a regression", RIDGE, (X, ["a"] * 40), "y is not a number"),
     ("y too short", FITTED, (FRAME, Y[:-1]), "X has 40 rows and y has 39"),
     ("y too wide", RIDGE, (X, TWO), r"y has shape \(40, 2\)"),
@@ -209,9 +209,9 @@ BAD: tuple[tuple[str, Any, tuple[Any, ...], str], ...] = (
         "negative weight",
         FITTED,
         (FRAME, Y, np.where(HERE == 3, -1, 1)),
-        r"sample_weight is negative in 1 rows \(positions 3\)",
+        r"sample_weight is negative in 1 row \(position 3\)",
     ),
-    ("NaN weight", FITTED, (FRAME, Y, np.where(HERE == 3, np.nan, 1)), r"finite number .* \(positions 3\)"),
+    ("NaN weight", FITTED, (FRAME, Y, np.where(HERE == 3, np.nan, 1)), r"finite number .* \(position 3\)"),
     ("all weights 0", FITTED, (FRAME, Y, np.zeros(40)), "sample_weight is 0 in every row"),
     ("too few weights", FITTED, (FRAME, Y, np.ones(3)), r"sample_weight has shape \(3,\); X has 40 rows"),
     ("words as weights", FITTED, (FRAME, Y, ["a"] * 40), "sample_weight is not a number"),
@@ -269,7 +269,7 @@ def test_query_nan_is_named() -> None:
 
 def test_unseen_query_label_is_named() -> None:
     """With the classes that the model knows."""
-    with pytest.raises(InputError, match=r"\('maybe'; .* Its classes are 0, 1"):
+    with pytest.raises(InputError, match=r"^y_query holds 1 label .*\('maybe'; .* Its classes are 0, 1"):
         adapt(FITTED, FRAME, Y).read_target(["maybe"])
 
 

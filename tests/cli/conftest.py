@@ -35,12 +35,13 @@ def run() -> Run:
 
 @pytest.fixture
 def run_json(run: Run) -> Run:
-    """The same with --json: the parsed value; stdout holds nothing else and stderr nothing at all."""
+    """The same with --json: the parsed value; stdout holds nothing else, stderr at most how long it will take."""
 
     def call(*words: object) -> dict[str, Any]:
         result = run(*words, "--json")
         assert result.exit_code == 0, result.stderr
-        assert result.stderr == ""
+        said = [line for line in result.stderr.splitlines() if not line.startswith("This will take about")]
+        assert said == []  # on a loaded machine a short answer may be announced
         parsed: dict[str, Any] = json.loads(result.stdout)
         return parsed
 

@@ -96,7 +96,7 @@ def assemble(
         labels=labels,
         rows=x,
         read_query=read_query,
-        read_target=reading.encode,
+        read_target=lambda query: reading.encode(query, "y_query"),
         rebuild=rebuild,
         cold_refit=cold_refit,
         stationarity=stationarity,

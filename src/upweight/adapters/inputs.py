@@ -12,6 +12,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from upweight.arrays import blocks
+from upweight.display.words import count
 from upweight.errors import InputError, listed
 from upweight.shapes import Array, Float
 
@@ -84,7 +85,7 @@ def read_weights(sample_weight: Any, n: int) -> Float[Array, " n"]:
         rows = np.flatnonzero(bad)
         if len(rows):
             raise InputError(
-                f"sample_weight is {what} in {len(rows)} rows (positions {listed(rows.tolist())}). "
+                f"sample_weight is {what} in {count(len(rows), 'row')} (position {listed(rows.tolist())}). "
                 "Weights must be 0 or more."
             )
     if not np.any(weights > 0):

@@ -9,10 +9,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from upweight.display.words import count
 from upweight.errors import InputError, UnsupportedModel, listed
 from upweight.shapes import Array, Float
 
-__all__ = ["class_codes", "class_encoder", "class_factors", "count_steps", "number_encoder", "refuse_missing"]
+__all__ = [
+    "Encoder",
+    "class_codes",
+    "class_encoder",
+    "class_factors",
+    "count_steps",
+    "number_encoder",
+    "refuse_missing",
+]
 
 
 def class_codes(y: Any, classes: Sequence[Any], where: str = "y") -> Array:
@@ -32,33 +41,40 @@ def class_codes(y: Any, classes: Sequence[Any], where: str = "y") -> Array:
         strange = list(dict.fromkeys(values[codes < 0].tolist()))
         rows = np.flatnonzero(codes < 0)
         raise InputError(
-            f"{where} holds {len(rows)} labels that the model was not fitted on ({listed(strange)}; first at position "
-            f"{int(rows[0])}). Its classes are {listed(list(classes), 10)}."
+            f"{where} holds {count(len(rows), 'label')} that the model was not fitted on ({listed(strange)}; first at "
+            f"position {int(rows[0])}). Its classes are {listed(list(classes), 10)}."
         )
     return codes
 
 
-def class_encoder(classes: Sequence[Any], code: Callable[[Array], Array]) -> Callable[[Any], Array]:
+Encoder = Callable[..., Array]  # (y, where="y") -> targets; `where` is what errors call it
+
+
+def class_encoder(classes: Sequence[Any], code: Callable[[Array], Array]) -> Encoder:
     """The user's labels -> targets, `code` turning class indices into what the loss reads."""
-    return lambda y: code(class_codes(y, classes))
+
+    def encode(y: Any, where: str = "y") -> Array:
+        return code(class_codes(y, classes, where))
+
+    return encode
 
 
-def number_encoder(outputs: int, flat: bool) -> Callable[[Any], Array]:
+def number_encoder(outputs: int, flat: bool) -> Encoder:
     """The user's numbers -> float64 targets [n] (flat) or [n, outputs]."""
 
-    def encode(y: Any) -> Array:
+    def encode(y: Any, where: str = "y") -> Array:
         try:
             values = np.asarray(y, dtype=np.float64)
         except (TypeError, ValueError) as error:
-            raise InputError(f"y is not a number in every row ({error}). A regression needs numbers.") from error
+            raise InputError(f"{where} is not a number in every row ({error}). A regression needs numbers.") from error
         if flat and values.ndim == 2 and values.shape[1] == 1:
             values = values[:, 0]
         if not flat and values.ndim == 1 and outputs == 1:
             values = values[:, None]
         if values.ndim != (1 if flat else 2) or (not flat and values.shape[1] != outputs):
             wanted = "[n]" if flat else f"[n, {outputs}]"
-            raise InputError(f"y has shape {values.shape} where the model was fitted on {wanted}.")
-        refuse_missing(values, "y")
+            raise InputError(f"{where} has shape {values.shape} where the model was fitted on {wanted}.")
+        refuse_missing(values, where)
         return values
 
     return encode
@@ -72,7 +88,7 @@ def refuse_missing(values: Array, where: str) -> None:
     rows = np.flatnonzero(missing.reshape(len(values), -1).any(axis=1))
     if len(rows):
         raise InputError(
-            f"{where} has no finite value in {len(rows)} rows (positions {listed(rows.tolist())}). "
+            f"{where} has no finite value in {count(len(rows), 'row')} (position {listed(rows.tolist())}). "
             "Fill them in, or leave these rows out."
         )
 

@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.base import clone
 
+from upweight.adapters.labels import Encoder
 from upweight.adapters.promise import Promise
 from upweight.output_loss import OutputLoss
 from upweight.shapes import Array, Bool, Float
@@ -57,7 +58,7 @@ class Reading:
     normalization: str
     classes: tuple[Any, ...]  # () for a regression
     output_names: tuple[str, ...]
-    encode: Callable[[Any], Array]  # the user's y -> targets; InputError on what it cannot be
+    encode: Encoder  # the user's y -> targets; InputError on what it cannot be
     write: Callable[[Any, Float[Array, "c D"]], None]  # puts a matrix into a copy of the estimator
     refit: Callable[[Array], Any]  # positions that stay -> the final estimator fitted on them, settings frozen
     promise: Promise

@@ -60,7 +60,7 @@ def program() -> str:
 
 def took(seconds: float) -> str:
     """ "9 s. Nothing left this machine." """
-    spent = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    spent = f"{max(1.0, seconds):.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
     return f"{spent}. Nothing left this machine."
 
 

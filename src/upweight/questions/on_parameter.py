@@ -34,7 +34,7 @@ class OnParameter:
         """Change of what, without what, under which refit."""
         return (
             f"Estimated change of the parameter {self.parameter} if that training row were removed and the "
-            f"{self.adapted.model_name} refitted. {self.adapted.convention}"
+            f"{self.adapted.model_name} refitted; {self.adapted.convention}."
         )
 
     @property

@@ -78,7 +78,7 @@ class OnQueries:
         label = "" if self.given else " (of the predicted label)"
         return (
             f"Estimated change of the {self.name}{label} on each query, in {self.unit}, if that training row were "
-            f"removed and the {self.adapted.model_name} refitted. {self.adapted.convention}"
+            f"removed and the {self.adapted.model_name} refitted; {self.adapted.convention}."
         )
 
     @cached_property

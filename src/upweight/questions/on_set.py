@@ -42,7 +42,7 @@ class OnSet:
         """Change of what, without what, under which refit."""
         return (
             f"Estimated change of {self.name} over {self.features.rows:,} queries if that training row were removed "
-            f"and the {self.adapted.model_name} refitted. {self.adapted.convention}"
+            f"and the {self.adapted.model_name} refitted; {self.adapted.convention}."
         )
 
     @cached_property

@@ -33,8 +33,8 @@ class OwnLoss:
         """Change of what, without what, under which refit."""
         return (
             f"Estimated change of each row's own loss, in {self.unit}, if that row were removed and the "
-            f"{self.adapted.model_name} refitted: high where the model learnt the row from itself alone. "
-            f"{self.adapted.convention}"
+            f"{self.adapted.model_name} refitted: high where the model learnt the row from itself alone; "
+            f"{self.adapted.convention}."
         )
 
     def now(self) -> NDArray[np.float64]:

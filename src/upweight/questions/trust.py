@@ -12,6 +12,7 @@ from upweight.adapters import Adapted
 from upweight.arrays import namespace, to_numpy
 from upweight.attribution import Attribution
 from upweight.errors import InputError
+from upweight.linear_head import LinearHead
 from upweight.questions.base import Answer, Question, measured_at, optimum
 from upweight.questions.own_solver import compare_with_own_solver
 from upweight.randomness import generator
@@ -47,12 +48,18 @@ def signals(question: Question, answer: Answer) -> Signals:
         solver_trouble=trouble[0].value if trouble else None,
         reciprocal_condition=attribution.prepared.reciprocal_condition,
         leverage=leverage,
-        quadratic=attribution.head.loss.concordance == 0.0,
+        quadratic=_exact(attribution.head),
         alone=_alone(attribution, answer, at),
         separable=_separable(adapted, attribution, leverage),
         damping_change=_damping_change(attribution, answer),
         missing=answer.missing,
     )
+
+
+def _exact(head: LinearHead) -> bool:
+    """Whether one Newton step with leverage is the refit: a quadratic loss, and one share for all rows."""
+    shares = to_numpy(head.shares)
+    return head.loss.concordance == 0.0 and bool(np.all(shares == shares[0]))
 
 
 def check(question: Question, rows: int, seed: int) -> Check:
