@@ -26,12 +26,14 @@ from upweight.removal.leverage import (
 from upweight.removal.warm_refit import refit_without
 from upweight.sensitivity import Implicit
 from upweight.shapes import Array, Bool, Float, Vectors
-from upweight.solvers import Prepared, Solver
+from upweight.solvers import Cholesky, Prepared, Solver
 from upweight.solvers.auto import choose
 
 __all__ = ["Attribution"]
 
 FAR = 0.01  # of the bend at which a row would hold a direction alone
+
+WRITTEN_OUT = 4000  # parameters: a certificate's H takes 128 MB
 
 
 class Attribution:
@@ -107,6 +109,11 @@ class Attribution:
         head, factor = self.head.at(vectors[0, :]).without(xp.asarray(keep, dtype=self.head.weights.dtype))
         # F over its factor: the divisor of the rows that are left and the whole penalty, so that shares stay theirs
         return Attribution(replace(head, divisor=factor / head.scale), self.solver, self.damping)
+
+    @property
+    def certifier(self) -> Solver:
+        """What certificates are solved with: directly where H can be written out, since a proof cannot be iterated."""
+        return Cholesky() if self.head.params.size <= WRITTEN_OUT else self.solver
 
     def leverage_of(self, rows: Sequence[int]) -> float:
         """The largest leverage among these rows; those of all rows are made only where the solver has no other way."""

@@ -141,7 +141,7 @@ class Influence:
         """
         at = self.positions(rows)
         vectors, converged = self.attribution.refitted([at])
-        certificate = certify(self.adapted.head, at, vectors[0, :], self._solver)
+        certificate = certify(self.adapted.head, at, vectors[0, :], self.attribution.certifier)
         model = self.adapted.rebuild(self.adapted.head.at(vectors[0, :]))
         lost = (
             "" if converged[0] else "no optimum was found: these rows alone held a class or a direction of the model; "

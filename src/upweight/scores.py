@@ -52,12 +52,15 @@ class Scores:
         """
         at = self.ranked(k, query, kind)
         refit = self._refits(at, query)
-        frame = pd.DataFrame({"row": [self.row_ids[i] for i in at], "estimate": self.values[query, at]})
-        frame["refit"] = pd.Series(refit, dtype=object) if None in refit else refit
-        frame["label"] = [self.labels[i].tolist() if self.labels.ndim > 1 else self.labels[i] for i in at]
+        columns: dict[str, Any] = {
+            "row": [self.row_ids[i] for i in at],
+            "estimate": self.values[query, at],
+            "refit": pd.Series(refit, dtype=object) if None in refit else refit,
+            "label": [self.labels[i].tolist() if self.labels.ndim > 1 else self.labels[i] for i in at],
+        }
         for name, column in self.rows(at).items():
-            frame[name if name not in frame else f"{name} (column)"] = list(column)
-        return frame
+            columns[name if name not in columns else f"{name} (column)"] = list(column)
+        return pd.DataFrame(columns)
 
     def ranked(self, k: int = 10, query: int = 0, kind: str = "both") -> list[int]:
         """Positions of the rows of `top`, without refitting them."""

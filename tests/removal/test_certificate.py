@@ -111,12 +111,16 @@ def test_a_linear_measurement_is_bounded(name: str) -> None:
 
 
 def test_another_solver_gives_the_same_certificate() -> None:
-    """Conjugate gradients prepare H̃ as well as Cholesky does."""
+    """Conjugate gradients find the same bound as Cholesky, and say that an iterated one is no proof."""
     head = head_of("softmax")
     rows, rough, _ = rough_and_exact(head, seed=0)[0]
     dense, iterated = certify(head, rows, rough), certify(head, rows, rough, CG())
     assert iterated.bound == pytest.approx(dense.bound, rel=1e-5)
     assert iterated.outputs_within == pytest.approx(dense.outputs_within, rel=1e-5)
+    assert dense.proof
+    assert dense.sentence.startswith("proved")
+    assert not iterated.proof
+    assert iterated.sentence.startswith("estimated by iterated solves, not proved")
 
 
 def test_too_far_away_nothing_is_proved() -> None:

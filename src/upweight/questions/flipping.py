@@ -169,10 +169,10 @@ def _proved(attribution: Attribution, features: Features, found: Flip, side: Sid
     """Whether every line of the margin is further below 0 than the refit can be from its optimum."""
     vectors, _ = attribution.refitted([found.rows])
     z = to_numpy(attribution.outputs_at(vectors, features))[0, 0]
-    certificate = certify(attribution.head, found.rows, vectors[0, :], attribution.solver)
+    certificate = certify(attribution.head, found.rows, vectors[0, :], attribution.certifier)
     for line in side.lines:
         v = gradient_directions(attribution.head.params, features, line[None])
         within = certificate.within(v[0, :])
-        if within is None or not float(line @ z) + side.offset + within < 0:
+        if within is None or not certificate.proof or not float(line @ z) + side.offset + within < 0:
             return False
     return True

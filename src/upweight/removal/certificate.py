@@ -34,6 +34,7 @@ class Certificate:
     outputs_within: float | None
     residual: float
     sentence: str
+    proof: bool  # False: nothing is proved, or the bound stands on solves and leverages that are iterated
     prepared: Prepared  # H̃ made ready: what turns the bound into one on another measurement
 
     def within(self, direction: Vector) -> float | None:
@@ -48,7 +49,7 @@ class Certificate:
 def certify(head: LinearHead, rows: Sequence[int], refitted: Vector, solver: Solver | None = None) -> Certificate:
     """Proves how far `refitted` is from the optimum without `rows` (positions).
 
-    `solver` prepares H̃; dense Cholesky unless given.
+    `solver` prepares H̃; dense Cholesky unless given. One that iterates estimates the bound, and the sentence says so.
     """
     xp = namespace(head.weights)
     keep = np.ones(head.n)
@@ -61,17 +62,15 @@ def certify(head: LinearHead, rows: Sequence[int], refitted: Vector, solver: Sol
     size = float(xp.linalg.vector_norm(residual))
     bound, why = _bound(there, prepared, nu, size, factor, left)
     if bound is None:
-        return Certificate(None, None, size, why, prepared)
+        return Certificate(None, None, size, why, False, prepared)
     b = (to_numpy(leverages(there, prepared)) / there.scale)[keep > 0]
     reach = math.sqrt(max(0.0, float(np.max(np.diagonal(b, axis1=1, axis2=2), initial=0.0))))
-    return Certificate(
-        bound,
-        reach * bound,
-        size,
-        f"proved: no output of any row that is left is further than {reach * bound:.1e} from the exact refit "
-        f"(gradient left {size:.1e})",
-        prepared,
+    word = "proved" if prepared.direct else "estimated by iterated solves, not proved"
+    sentence = (
+        f"{word}: no output of any row that is left is further than {reach * bound:.1e} from the exact refit "
+        f"(gradient left {size:.1e})"
     )
+    return Certificate(bound, reach * bound, size, sentence, prepared.direct, prepared)
 
 
 def _bound(

@@ -27,7 +27,7 @@ SEARCH_PASSES = 4 * 3  # of the search for leading directions where there are to
 RANK = 128
 ROWS_PER_DIRECTION = 200  # rows that the Hessian in the leading directions is made of, for each direction
 BASIS_ROWS = 10_000  # rows that the directions come from
-CHEAP = 2e11  # flops: a few seconds on any machine
+CHEAP = 5e11  # flops: some seconds on any machine
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,11 @@ class Prepared:
     leverage_error: Callable[[], float] | None = None  # largest relative error met on a sample; None: exact
     row_leverages: Callable[[Array], Float[Array, "b c c"]] | None = None  # the same for some rows (slice or index)
 
+    @property
+    def direct(self) -> bool:
+        """Whether solves and leverages are exact to rounding: a factor of H itself, or of its n-side."""
+        return self.inverse is not None or (self.leverages is not None and self.leverage_error is None)
+
     def __call__(self, b: Vectors) -> Solution:
         """Solve for every row of b."""
         return self.solve(b)
