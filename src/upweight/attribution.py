@@ -23,7 +23,7 @@ from upweight.removal.leverage import (
     leverage_corrected,
     removal_curvature,
 )
-from upweight.removal.warm_refit import refit_without
+from upweight.removal.support import refit_on_support
 from upweight.sensitivity import Implicit
 from upweight.shapes import Array, Bool, Float, Vectors
 from upweight.solvers import Cholesky, Prepared, Solver
@@ -84,7 +84,7 @@ class Attribution:
         keys = [tuple(sorted({int(r) for r in rows})) for rows in sets]
         new = [key for key in dict.fromkeys(keys) if key not in self._refits]
         if new:
-            refits = refit_without(self.head, self._direct, new)
+            refits = refit_on_support(self.head, self._direct, new)
             for j, key in enumerate(new):
                 self._refits[key] = (refits.vectors[j, :], bool(refits.converged[j]))
         xp = namespace(self.head.weights)
