@@ -70,7 +70,7 @@ def test_every_solver_ends_at_the_same_minimum(solver: str | None) -> None:
 
 def test_wide_sparse_rows_take_the_n_side() -> None:
     """p = 15,003 parameters for 40 rows: no p × p matrix, no dense X."""
-    x = sp.csr_array(sp.random_array((40, 5000), density=0.01, rng=np.random.default_rng(0)))
+    x = sp.csr_array(sp.random_array((40, 5000), density=0.01, random_state=np.random.default_rng(0)))
     found = minimise(_softmax(x, 3, 0.01))
     assert found.converged
     assert np.max(np.abs(found.head.gradient)) < 1e-10

@@ -133,7 +133,7 @@ def test_text_stays_sparse_and_agrees_with_dense(make: Any) -> None:
 
 def test_sparsified_coefficients_are_read_and_written_back_sparse() -> None:
     """coef_ may be a sparse matrix."""
-    x = sp.random_array((80, 30), density=0.2, rng=np.random.default_rng(0)).tocsr()
+    x = sp.random_array((80, 30), density=0.2, random_state=np.random.default_rng(0)).tocsr()
     y = np.asarray(x[:, [0]].toarray()[:, 0] > 0).astype(int)
     model = SGDClassifier(loss="log_loss", penalty="l1", alpha=0.01, random_state=0).fit(x, y).sparsify()
     adapted = adapt(model, x, y)
@@ -145,7 +145,7 @@ def test_sparsified_coefficients_are_read_and_written_back_sparse() -> None:
 @pytest.mark.parametrize("kind", ["csr_matrix", "csr_array", "csc_array", "coo_matrix"])
 def test_every_sparse_format_is_read(kind: str) -> None:
     """Matrices and arrays, any layout."""
-    x = sp.random_array((80, 10), density=0.4, rng=np.random.default_rng(0)).tocsr()
+    x = sp.random_array((80, 10), density=0.4, random_state=np.random.default_rng(0)).tocsr()
     y = x @ np.arange(10.0) + np.random.default_rng(1).normal(size=80)
     given = getattr(sp, kind)(x)
     adapted = adapt(Ridge(solver="sparse_cg", tol=1e-12).fit(given, y), given, y)
