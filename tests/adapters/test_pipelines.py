@@ -133,7 +133,7 @@ def test_text_stays_sparse_and_agrees_with_dense(make: Any) -> None:
 
 def test_sparsified_coefficients_are_read_and_written_back_sparse() -> None:
     """coef_ may be a sparse matrix."""
-    x = sp.random_array((80, 30), density=0.2, random_state=np.random.default_rng(0)).tocsr()
+    x = sp.csr_array(sp.random_array((80, 30), density=0.2, random_state=np.random.default_rng(0)).toarray())
     y = np.asarray(x[:, [0]].toarray()[:, 0] > 0).astype(int)
     model = SGDClassifier(loss="log_loss", penalty="l1", alpha=0.01, random_state=0).fit(x, y).sparsify()
     adapted = adapt(model, x, y)
