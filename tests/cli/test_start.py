@@ -92,3 +92,13 @@ def test_completion_is_offered(shell: str) -> None:
     done = python("from upweight.cli import main; main()", _UPWEIGHT_COMPLETE=f"source_{shell}")
     assert done.returncode == 0
     assert "_UPWEIGHT_COMPLETE" in done.stdout
+
+
+def test_idle_threads_do_not_spin() -> None:
+    """Set before anything numerical is loaded, and only where the user has not chosen."""
+    code = "import upweight.cli, os, sys; print(os.environ['OPENBLAS_THREAD_TIMEOUT'], 'numpy' in sys.modules)"
+    for given, expected in ((None, "4 False"), ("20", "20 False")):
+        env = {name: value for name, value in os.environ.items() if name != "OPENBLAS_THREAD_TIMEOUT"}
+        env |= {} if given is None else {"OPENBLAS_THREAD_TIMEOUT": given}
+        done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == expected

@@ -3,6 +3,7 @@
 Nothing heavy is imported until a command runs, so that `upweight --help` answers at once.
 """
 
+import os
 from typing import Annotated
 
 import typer
@@ -13,6 +14,9 @@ from upweight.cli.explain import explain
 from upweight.cli.failures import Commands
 
 __all__ = ["app", "main"]
+
+# numpy and scipy bring an OpenBLAS each: idle threads of one that spin hold up the other (the demo: 8 s, with this 4)
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
 
 app = typer.Typer(
     cls=Commands,
