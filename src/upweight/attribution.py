@@ -49,7 +49,7 @@ class Attribution:
         return self.solver.prepare(HeadCurvature(self.head).damped(self.damping))
 
     @cached_property
-    def _removal(self) -> tuple[HeadCurvature, Prepared]:
+    def at_removal(self) -> tuple[HeadCurvature, Prepared]:
         """The curvature that single removals see; H itself where a refit divides by the same n."""
         if self.head.normalization == "sum":
             return HeadCurvature(self.head).damped(self.damping), self.prepared
@@ -59,7 +59,7 @@ class Attribution:
     @cached_property
     def _direct(self) -> Prepared:
         """The same curvature by a solver that has leverages: an iterative one without them would solve n · c times."""
-        curvature, prepared = self._removal
+        curvature, prepared = self.at_removal
         if prepared.leverages is not None or prepared.inverse is not None:
             return prepared
         return choose(self.head).solver.prepare(curvature)
@@ -67,12 +67,12 @@ class Attribution:
     @cached_property
     def leverage(self) -> Leverage:
         """ũ, leverages and own moves of every row."""
-        return leverage_corrected(self._removal[0], self._direct)
+        return leverage_corrected(self.at_removal[0], self._direct)
 
     def removals(self, v: Vectors, removal: str) -> Removals:
         """Change of k linear measurements without each row: removal "leverage" or "first_order"."""
         if removal == "leverage":
-            return Removals.of(Implicit(self._removal[1]), self.leverage.source, v)
+            return Removals.of(Implicit(self.at_removal[1]), self.leverage.source, v)
         return Removals.of(Implicit(self.prepared), HeadSource.plain(self.head), v)
 
     def output_removals(self, features: Taken, removal: str) -> Removals:
@@ -118,7 +118,7 @@ class Attribution:
     def leverage_of(self, rows: Sequence[int]) -> float:
         """The largest leverage among these rows; those of all rows are made only where the solver has no other way."""
         if "leverage" not in self.__dict__ and rows:
-            found = largest_leverages(self._removal[0], self._direct, np.asarray(rows, dtype=np.int64))
+            found = largest_leverages(self.at_removal[0], self._direct, np.asarray(rows, dtype=np.int64))
             if found is not None:
                 return float(np.max(to_numpy(found)))
         return float(np.max(to_numpy(self.leverage.h)[list(rows)], initial=0.0))
@@ -132,7 +132,7 @@ class Attribution:
 
     def _held_by_penalty(self) -> bool:
         """Whether only the constant is free and s w tr(S_i) ‖x_i‖² in units of the penalty is below 1/SMALLEST_GAP."""
-        head, curvature = self.head, self._removal[0]
+        head, curvature = self.head, self.at_removal[0]
         xp = namespace(head.weights)
         penalty = xp.min(head.params.expand(curvature.diagonal[None, :])[0, :, :], axis=0)
         if not bool(xp.all(penalty[:-1] > 0)):

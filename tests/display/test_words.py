@@ -19,7 +19,6 @@ from upweight.display.words import (
     size,
     verdict,
     verdict_label,
-    with_refit,
 )
 
 MEASUREMENTS = [
@@ -139,16 +138,6 @@ def test_absent_effects_keep_their_reason() -> None:
     assert short(Effect(0.0)) == "stay the same"
 
 
-def test_estimate_and_refit_stand_beside_each_other() -> None:
-    """Where they agree in sign the verb is said once; where they do not, both are said."""
-    assert (
-        with_refit(Effect(-0.0044, 1.0), Effect(-0.0042, 1.0))
-        == "without it the loss would fall 0.44 % · refit says 0.42 %"
-    )
-    assert with_refit(Effect(-0.0044, 1.0), Effect(0.01, 1.0)).endswith("fall 0.44 % · refit says rise 1 %")
-    assert with_refit(Effect(-0.0044, 1.0), Effect(None, reason="not refitted")).endswith("refit says – (not refitted)")
-
-
 def test_an_estimate_out_of_range_shows_no_impossible_value() -> None:
     """A probability estimated past one is given as a change alone."""
     assert "from" not in sentence(Effect(0.9, 0.61, "prob", "probability", "higher"))
@@ -216,7 +205,7 @@ def test_no_sentence_holds_nan_inf_or_none(better) -> None:
     values = [None, math.nan, math.inf, -math.inf, 0.0, 5e-324, -1e-12, 0.3, -7.0, 1e300, -1.7e308]
     for change, base, (name, unit) in product(values, values, MEASUREMENTS):
         effect = Effect(change, base, name, unit, better)
-        for text in (sentence(effect), short(effect), size(effect), with_refit(effect, effect)):
+        for text in (sentence(effect), short(effect), size(effect)):
             assert not {"nan", "inf", "None", "-inf", "−inf"} & set(text.replace("(", " ").split()), text
 
 

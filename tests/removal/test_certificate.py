@@ -42,7 +42,7 @@ def rough_and_exact(head: LinearHead, seed: int) -> list[tuple[list[int], np.nda
         e[0, rows] = -1.0
         exact = engine.refitted([rows])[0][0]
         source = HeadSource.plain(head) if j % 2 else engine.leverage.source
-        prepared = engine.prepared if j % 2 else engine._removal[1]
+        prepared = engine.prepared if j % 2 else engine.at_removal[1]
         out.append((rows, head.params.vector + Implicit(prepared).forward(e, source)[0], exact))
     return out
 

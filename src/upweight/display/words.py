@@ -29,7 +29,6 @@ __all__ = [
     "size",
     "verdict",
     "verdict_label",
-    "with_refit",
 ]
 
 Verdict = Literal["helpful", "harmful", "raises", "lowers", "no effect", "unknown"]
@@ -141,17 +140,6 @@ def size(effect: Effect) -> str:
         return absent(effect.reason) if value == "unknown" else "nothing"
     share = _share(effect) if effect.measurement == "loss" else None
     return percent(share) if share is not None else _size(effect).replace("percentage points", "points")
-
-
-def with_refit(estimate: Effect, refit: Effect, rows: str = "it") -> str:
-    """Estimate and real removal at once: "without it the loss would fall 0.44 % · refit says 0.42 %"."""
-    first, second = short(estimate), short(refit)
-    start = f"without {rows} {measured(estimate.measurement)} would"
-    same_way = verdict(estimate) == verdict(refit)
-    said = second.split(" ", 1)[1] if same_way and verdict(refit) not in ("no effect", "unknown") else second
-    if verdict(estimate) == "unknown":
-        start = f"{measured(estimate.measurement)} without {rows}:"
-    return f"{start} {first} · refit says {said}"
 
 
 def group_title(

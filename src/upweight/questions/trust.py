@@ -191,8 +191,8 @@ def _damping_change(attribution: Attribution, answer: Answer) -> float | None:
     if attribution.damping == 0.0 or not answer.solutions:
         return None
     x = answer.solutions[0].x
-    b = attribution._removal[0].matmul(x)
+    b = attribution.at_removal[0].matmul(x)
     twice = Attribution(attribution.head, attribution.solver, 2.0 * attribution.damping)
-    again = to_numpy(twice._removal[1](b).x)
+    again = to_numpy(twice.at_removal[1](b).x)
     size = float(np.linalg.norm(to_numpy(x)))
     return float(np.linalg.norm(again - to_numpy(x))) / size if size > 0 else 0.0
