@@ -81,6 +81,12 @@ class Params:
         free = xp.asarray(self.free)[None, ...]
         return xp.where(free, directions, xp.astype(self.matrix, directions.dtype)[None, ...])
 
+    def name(self, at: int) -> str:
+        """NAME of this place in the vector, OUTPUT/NAME where there are several outputs: what `index` takes."""
+        a, j = divmod(int(self._where[at]), len(self.column_names))
+        column = self.column_names[j]
+        return f"{self.output_names[a]}/{column}" if len(self.output_names) > 1 else column
+
     def index(self, name: str) -> int:
         """Position in the vector of NAME, "intercept", or OUTPUT/NAME where there are several outputs.
 

@@ -46,14 +46,20 @@ class Certificate:
         return length * self.bound
 
 
-def certify(head: LinearHead, rows: Sequence[int], refitted: Vector, solver: Solver | None = None) -> Certificate:
+def certify(
+    head: LinearHead,
+    rows: Sequence[int],
+    refitted: Vector,
+    solver: Solver | None = None,
+    factors: Sequence[float] | None = None,
+) -> Certificate:
     """Proves how far `refitted` is from the optimum without `rows` (positions).
 
-    `solver` prepares H̃; dense Cholesky unless given. One that iterates estimates the bound, and the sentence says so.
+    `factors`: what the rows weigh instead, times what they did. `solver` prepares H̃; dense Cholesky unless given. One that iterates estimates the bound, and the sentence says so.
     """
     xp = namespace(head.weights)
     keep = np.ones(head.n)
-    keep[np.asarray(rows, dtype=int)] = 0.0
+    keep[np.asarray(rows, dtype=int)] = 0.0 if factors is None else factors
     left = xp.asarray(keep, dtype=head.weights.dtype)
     there, factor = head.at(refitted).without(left)
     prepared = (solver or Cholesky()).prepare(HeadCurvature(there, penalty_factor=factor))

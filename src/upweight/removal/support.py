@@ -15,7 +15,7 @@ import numpy as np
 from upweight.arrays import namespace, to_numpy
 from upweight.curvature import HeadCurvature
 from upweight.linear_head import LinearHead
-from upweight.removal.warm_refit import Refits, refit_without
+from upweight.removal.warm_refit import Factors, Refits, refit_without
 from upweight.shapes import Array
 from upweight.solvers import Cholesky, Prepared
 
@@ -24,9 +24,11 @@ __all__ = ["refit_on_support"]
 SLACK = 1e-6  # of the pull: rounding of the gradient at a coefficient that is held
 
 
-def refit_on_support(head: LinearHead, prepared: Prepared, removals: Sequence[Sequence[int]]) -> Refits:
+def refit_on_support(
+    head: LinearHead, prepared: Prepared, removals: Sequence[Sequence[int]], factors: Factors | None = None
+) -> Refits:
     """As `refit_without`; `converged` is False where a held coefficient would have to take the other sign."""
-    found = refit_without(head, prepared, removals)
+    found = refit_without(head, prepared, removals, factors=factors)
     if head.linear_penalty is None:
         return found
     xp = namespace(head.weights)
@@ -36,7 +38,8 @@ def refit_on_support(head: LinearHead, prepared: Prepared, removals: Sequence[Se
     for j, rows in enumerate(removals):
         crossed = _crossed(head, pull, vectors[j])
         if crossed.any():
-            vectors[j], converged[j] = _held(head, pull, rows, crossed)
+            one = [0.0] * len(rows) if factors is None else factors[j]
+            vectors[j], converged[j] = _held(head, pull, rows, one, crossed)
     return replace(found, vectors=xp.stack(vectors) if vectors else found.vectors, converged=converged)
 
 
@@ -46,7 +49,9 @@ def _crossed(head: LinearHead, pull: Any, vector: Array) -> Any:
     return (pull != 0) & (before * after < 0)
 
 
-def _held(head: LinearHead, pull: Any, rows: Sequence[int], crossed: Any) -> tuple[Array, bool]:
+def _held(
+    head: LinearHead, pull: Any, rows: Sequence[int], factors: Sequence[float], crossed: Any
+) -> tuple[Array, bool]:
     """The refit without these rows and with the crossed coefficients at 0, and whether it is the real one."""
     xp = namespace(head.weights)
     held, vector, settled = crossed.copy(), head.params.vector, False
@@ -54,12 +59,12 @@ def _held(head: LinearHead, pull: Any, rows: Sequence[int], crossed: Any) -> tup
         spread = head.params.expand(xp.asarray(held, dtype=head.weights.dtype)[None, ...])[0, ...] > 0
         matrix = xp.where(spread, 0.0, head.params.matrix)
         smaller = replace(head, params=replace(head.params, matrix=matrix, free=xp.asarray(head.params.free) & ~spread))
-        refit = refit_without(smaller, Cholesky().prepare(HeadCurvature(smaller)), [rows])
+        refit = refit_without(smaller, Cholesky().prepare(HeadCurvature(smaller)), [rows], factors=[factors])
         vector = head.params.collect(smaller.params.place(refit.vectors))[0, :]
         settled, crossed = bool(refit.converged[0]), _crossed(head, pull, vector) & ~held
         held = held | crossed
     keep = np.ones(head.n)
-    keep[np.asarray(rows, dtype=int)] = 0.0
+    keep[np.asarray(rows, dtype=int)] = factors
     there, factor = head.at(vector).without(xp.asarray(keep, dtype=head.weights.dtype))
     smooth = to_numpy(there.gradient - (1.0 - factor) * there.penalty_gradient) - factor * pull
     return vector, settled and bool(np.all(np.abs(smooth[held]) <= factor * np.abs(pull[held]) * (1.0 + SLACK)))

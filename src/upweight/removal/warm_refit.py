@@ -18,7 +18,9 @@ from upweight.linear_head import LinearHead
 from upweight.shapes import Array, Float, Vectors
 from upweight.solvers import Prepared
 
-__all__ = ["Refits", "refit_without"]
+__all__ = ["Factors", "Refits", "refit_without"]
+
+Factors = Sequence[Sequence[float]]  # for each set of rows, one number a row
 
 MEMORY = 256 * 2**20  # outputs and curvatures of the refits that run side by side
 NEWTON_STEPS = 50
@@ -45,17 +47,23 @@ def refit_without(
     removals: Sequence[Sequence[int]],
     tol: float = 1e-11,
     start: Vectors | None = None,
+    factors: Factors | None = None,
 ) -> Refits:
     """The optimum without each of these sets of rows (positions): [k, p], with what is left of the way to it.
 
     `prepared` is H at `head` (any penalty factor). `tol`: the Newton decrement at which a refit stops, relative to how
-    far it moved. A refit that ends earlier (no optimum: the removed rows held a direction alone) is finite and says
-    `converged` False.
+    far it moved. `factors`: what each set's rows weigh instead, times what they did; one a row. A refit that ends
+    earlier (no optimum: the removed rows held a direction alone) is finite and says `converged` False.
     """
     c, n = head.c, head.n
     at_once = max(1, int(MEMORY // (8.0 * n * (c * c + 4 * c) + 64.0 * head.params.size)))
     parts = [
-        _refit(head, prepared, removals[i : i + at_once], tol, None if start is None else start[i : i + at_once])
+        _refit(
+            _Batch.of(head, removals[i : i + at_once], None if factors is None else factors[i : i + at_once]),
+            prepared,
+            tol,
+            None if start is None else start[i : i + at_once],
+        )
         for i in range(0, len(removals), at_once)
     ]
     xp = namespace(head.weights)
@@ -72,18 +80,18 @@ def refit_without(
 
 @dataclass(frozen=True)
 class _Batch:
-    """k objectives side by side: the same rows, each with its own set left out."""
+    """k objectives side by side: the same rows, each with its own set left out or weighed anew."""
 
     head: LinearHead
     keep: Any  # [n, k] numpy, 0 where left out
     factor: Array  # [k] of the penalty
 
     @classmethod
-    def of(cls, head: LinearHead, removals: Sequence[Sequence[int]]) -> "_Batch":
+    def of(cls, head: LinearHead, removals: Sequence[Sequence[int]], factors: Factors | None) -> "_Batch":
         xp = namespace(head.weights)
-        keep = np.ones((head.n, len(removals)), dtype=np.uint8)
+        keep = np.ones((head.n, len(removals)), dtype=np.uint8 if factors is None else np.float64)
         for j, rows in enumerate(removals):
-            keep[np.asarray(rows, dtype=int), j] = 0
+            keep[np.asarray(rows, dtype=int), j] = 0 if factors is None else factors[j]
         lost = xp.matrix_transpose(1.0 - xp.asarray(keep, dtype=head.weights.dtype)) @ head.shares
         return cls(head, keep, 1.0 - head.scale * lost)
 
@@ -141,12 +149,9 @@ class _Batch:
         return out + self.gauge.pinned(v)  # else rounding drifts where nothing bends
 
 
-def _refit(
-    head: LinearHead, prepared: Prepared, removals: Sequence[Sequence[int]], tol: float, start: Vectors | None
-) -> Refits:
+def _refit(batch: _Batch, prepared: Prepared, tol: float, start: Vectors | None) -> Refits:
+    head, k = batch.head, batch.keep.shape[1]
     xp = namespace(head.weights)
-    k = len(removals)
-    batch = _Batch.of(head, removals)
     origin = xp.repeat(head.params.vector[None], k, axis=0)
     theta = origin if start is None else start
     value, gradient, curvatures = batch.evaluate(theta)
