@@ -88,7 +88,7 @@ def judged(seed: int, number: int) -> dict[str, Any]:
 def misread(influence: Influence, problem: Drawn, right: Any, seed: int) -> dict[str, Any]:
     """The same model read as if its refits divided by something else: how wrong its scores are, and its grade."""
     adapted = influence.adapted
-    head = adapted.head
+    head = adapted.objective
     other = "sum" if head.normalization != "sum" else "mean"
     wrong = Influence(replace(adapted, head=replace(head, normalization=other, divisor=1.0 / head.scale)))
     scores = wrong.scores(problem.x_query, problem.y_query).values

@@ -38,7 +38,7 @@ def _softmax(x: Any, c: int, penalty: float, seed: int = 0) -> LinearHead:
 def test_minimum_is_found_from_far_away(case: Any) -> None:
     """From a random start, kinks and scale parameters included, the gradient ends at rounding."""
     data = case.data()
-    head = adapt(case.fit(), data.x, data.y, data.weight).head
+    head = adapt(case.fit(), data.x, data.y, data.weight).objective
     start = head.params.vector + np.random.default_rng(1).normal(size=head.params.size)
     if isinstance(head.loss, HuberWithScale):
         start[-1] = 5.0

@@ -13,14 +13,12 @@ import pandas as pd
 
 from upweight import questions
 from upweight.adapters import Adapted, adapt
-from upweight.attribution import Attribution
 from upweight.display.words import among, count
 from upweight.errors import InputError, listed
 from upweight.questions import Question
-from upweight.removal.certificate import Certificate, certify
+from upweight.removal.certificate import Certificate
 from upweight.scores import Scores
 from upweight.solvers import Solver
-from upweight.solvers.auto import choose, solve_by_name
 from upweight.validation.check import Check
 from upweight.validation.grade import grade
 
@@ -62,13 +60,7 @@ class Influence:
         if not (np.isfinite(damping) and damping >= 0):
             raise InputError(f"damping is {damping!r}. Give a number >= 0; 0 uses the model's own curvature.")
         self.adapted = adapted
-        if solver == "auto":
-            choice = choose(adapted.head)
-            self._solver, self.solver_reason = choice.solver, f"chosen by cost ({choice.reason.partition(': ')[2]})"
-        else:
-            self._solver = solve_by_name(solver) if isinstance(solver, str) else solver
-            self.solver_reason = "as asked"
-        self.attribution = Attribution(adapted.head, self._solver, damping)
+        self.attribution = adapted.attribution(adapted.objective, solver, damping)
 
     @classmethod
     def from_sklearn(
@@ -140,9 +132,9 @@ class Influence:
         Raises: InputError for unknown ids, or no rows left.
         """
         at = self.positions(rows)
-        vectors, converged = self.attribution.refitted([at])
-        certificate = certify(self.adapted.head, at, vectors[0, :], self.attribution.certifier)
-        model = self.adapted.rebuild(self.adapted.head.at(vectors[0, :]))
+        states, converged = self.attribution.refitted([at])
+        certificate = self.attribution.certificate(at, states[0])
+        model = self.adapted.rebuild(states[0])
         lost = (
             "" if converged[0] else "no optimum was found: these rows alone held a class or a direction of the model; "
         )
@@ -199,7 +191,7 @@ class Influence:
         fit = self.adapted.stationarity
         seen = fit.polished and fit.moved > VISIBLE
         start = "the fit was first moved to its optimum by Newton steps; " if seen else ""
-        return f"{start}{prepared.how or self._solver}, {self.solver_reason}; {taken}; {evaluated}"
+        return f"{start}{prepared.how or self.attribution.solver}, {self.attribution.reason}; {taken}; {evaluated}"
 
     def _scores(self, question: Question, answer: questions.Answer, how: str) -> Scores:
         adapted = self.adapted

@@ -33,7 +33,7 @@ def _adapted(case: Case) -> Adapted:
 def _at_user(case: Case) -> LinearHead:
     """The head where the user's own solver left it."""
     adapted = _adapted(case)
-    return adapted.head if adapted.fitted is None else adapted.head.at(adapted.fitted)
+    return adapted.objective if adapted.fitted is None else adapted.objective.at(adapted.fitted)
 
 
 def _own(model: Any, case: Case, said: Any) -> Any:
@@ -56,10 +56,10 @@ def test_every_reader_has_a_case() -> None:
 def test_gradient_vanishes_at_the_fitted_parameters(case: Case) -> None:
     """The mapping table holds: where scikit-learn stopped, ∇F is at its solver's tolerance; polished, at rounding."""
     adapted = _adapted(case)
-    assert adapted.head.normalization == case.normalization
+    assert adapted.objective.normalization == case.normalization
     assert adapted.stationarity.mismatch is None
     assert np.max(np.abs(_at_user(case).gradient)) < case.tol
-    assert np.max(np.abs(adapted.head.gradient)) < 1e-9
+    assert np.max(np.abs(adapted.objective.gradient)) < 1e-9
 
 
 @EVERY
@@ -80,9 +80,9 @@ def test_predictions_are_the_estimators_own(case: Case) -> None:
 def test_rebuilt_estimator_predicts_as_the_head(case: Case) -> None:
     """rebuild puts a moved θ into the user's own class."""
     adapted = _adapted(case)
-    shift = 0.01 * np.random.default_rng(0).normal(size=adapted.head.params.size)
-    moved = adapted.head.at(adapted.head.params.vector + shift)
-    again = adapted.rebuild(moved)
+    shift = 0.01 * np.random.default_rng(0).normal(size=adapted.objective.params.size)
+    moved = adapted.objective.at(adapted.objective.params.vector + shift)
+    again = adapted.rebuild(moved.params.vector)
     assert type(again) is type(_fitted(case)[0])
     said = moved.loss.predict(moved.outputs)
     np.testing.assert_allclose(said, _own(again, case, said), atol=1e-10, rtol=1e-10)
@@ -98,8 +98,8 @@ def test_weight_two_is_a_repeated_row(case: Case, monkeypatch: pytest.MonkeyPatc
     weight[3] *= 2.0
     twice = np.append(np.arange(data.x.shape[0]), 3)
     frozen = _frozen(model)
-    one = adapt(frozen, data.x, data.y, weight).head
-    two = adapt(frozen, data.x[twice], np.asarray(data.y)[twice], data.weights[twice]).head
+    one = adapt(frozen, data.x, data.y, weight).objective
+    two = adapt(frozen, data.x[twice], np.asarray(data.y)[twice], data.weights[twice]).objective
     if case.normalization == "rows":
         assert abs(one.value - two.value) > 1e-8
     else:

@@ -72,18 +72,18 @@ def test_wrapped_model_is_read_and_rebuilt_whole(name: str) -> None:
         warnings.simplefilter("error")
         adapted = adapt(model, TABLE, VOTE)
         query = adapted.read_query(TABLE[:7])
-        z = query.matmul(adapted.head.params.matrix, slice(0, 7))
+        z = query.matmul(adapted.objective.params.matrix, slice(0, 7))
         truth = model.predict_proba(TABLE[:7])[:, 1:]
-        np.testing.assert_allclose(adapted.head.loss.predict(z), truth, atol=1e-6)
-        again = adapted.rebuild(adapted.head)
+        np.testing.assert_allclose(adapted.objective.loss.predict(z), truth, atol=1e-6)
+        again = adapted.rebuild(adapted.objective.params.vector)
         assert type(again) is type(model)
-        np.testing.assert_allclose(again.predict_proba(TABLE[:7])[:, 1:], adapted.head.loss.predict(z), atol=1e-12)
+        np.testing.assert_allclose(again.predict_proba(TABLE[:7])[:, 1:], adapted.objective.loss.predict(z), atol=1e-12)
         assert adapted.cold_refit is not None
         without = adapted.cold_refit([0, 9])
         assert type(without) is type(model)
         assert np.max(np.abs(without.predict_proba(TABLE) - model.predict_proba(TABLE))) > 1e-5
     assert pickle.dumps(model) == before
-    assert np.max(np.abs(adapted.head.gradient)) < 1e-12
+    assert np.max(np.abs(adapted.objective.gradient)) < 1e-12
     assert adapted.row_ids == tuple(TABLE.index)
     assert adapted.classes == ("no", "yes")
     assert adapted.model_name == "LogisticRegression"
@@ -102,17 +102,17 @@ def test_cold_refit_is_the_users_fit_on_fewer_rows_behind_frozen_preprocessing()
 
 def test_columns_are_named_as_the_user_knows_them() -> None:
     """From the last transformer; from the table; else x0, x1 …; the constant is the intercept."""
-    piped = adapt(WRAPPED["column transformer"]().fit(TABLE, VOTE), TABLE, VOTE).head.params.column_names
+    piped = adapt(WRAPPED["column transformer"]().fit(TABLE, VOTE), TABLE, VOTE).objective.params.column_names
     assert piped == ("town_Bern", "town_Oslo", "town_Rome", "age", "income", "intercept")
-    nested = adapt(WRAPPED["pipeline in a pipeline"]().fit(TABLE, VOTE), TABLE, VOTE).head.params.column_names
+    nested = adapt(WRAPPED["pipeline in a pipeline"]().fit(TABLE, VOTE), TABLE, VOTE).objective.params.column_names
     assert nested == piped
     ages = TABLE[["age"]]
-    assert adapt(_lr().fit(ages, VOTE), ages, VOTE).head.params.column_names == ("age", "intercept")
-    assert adapt(_lr().fit(ages.to_numpy(), VOTE), ages.to_numpy(), VOTE).head.params.column_names[0] == "x0"
+    assert adapt(_lr().fit(ages, VOTE), ages, VOTE).objective.params.column_names == ("age", "intercept")
+    assert adapt(_lr().fit(ages.to_numpy(), VOTE), ages.to_numpy(), VOTE).objective.params.column_names[0] == "x0"
     nameless = make_pipeline(FunctionTransformer(np.square), _lr()).fit(ages.to_numpy(), VOTE)
-    assert adapt(nameless, ages.to_numpy(), VOTE).head.params.column_names == ("x0", "intercept")
+    assert adapt(nameless, ages.to_numpy(), VOTE).objective.params.column_names == ("x0", "intercept")
     poly = make_pipeline(PolynomialFeatures(2, include_bias=False), _lr()).fit(ages / 40, VOTE)
-    assert adapt(poly, ages / 40, VOTE).head.params.column_names == ("age", "age^2", "intercept")
+    assert adapt(poly, ages / 40, VOTE).objective.params.column_names == ("age", "age^2", "intercept")
 
 
 @pytest.mark.parametrize("make", [lambda: TfidfVectorizer(), lambda: make_union(TfidfVectorizer(), TfidfVectorizer())])
@@ -120,13 +120,13 @@ def test_text_stays_sparse_and_agrees_with_dense(make: Any) -> None:
     """A TfidfVectorizer's rows are never densified, and mean the same as if they were."""
     model = make_pipeline(make(), _lr()).fit(TEXTS, TONE)
     adapted = adapt(model, TEXTS, TONE)
-    assert isinstance(adapted.head.features, SparseFeatures)
+    assert isinstance(adapted.objective.features, SparseFeatures)
     dense = adapt(model[-1], model[:-1].transform(TEXTS).toarray(), TONE)
-    np.testing.assert_allclose(adapted.head.params.vector, dense.head.params.vector, atol=1e-10)
+    np.testing.assert_allclose(adapted.objective.params.vector, dense.objective.params.vector, atol=1e-10)
     assert adapted.read_query(["good film"]).rows == 1
     np.testing.assert_allclose(
-        adapted.rebuild(adapted.head).predict_proba(TEXTS)[:, 1:],
-        dense.head.loss.predict(dense.head.outputs),
+        adapted.rebuild(adapted.objective.params.vector).predict_proba(TEXTS)[:, 1:],
+        dense.objective.loss.predict(dense.objective.outputs),
         atol=1e-10,
     )
 
@@ -137,9 +137,9 @@ def test_sparsified_coefficients_are_read_and_written_back_sparse() -> None:
     y = np.asarray(x[:, [0]].toarray()[:, 0] > 0).astype(int)
     model = SGDClassifier(loss="log_loss", penalty="l1", alpha=0.01, random_state=0).fit(x, y).sparsify()
     adapted = adapt(model, x, y)
-    again = adapted.rebuild(adapted.head)
+    again = adapted.rebuild(adapted.objective.params.vector)
     assert sp.issparse(again.coef_)
-    np.testing.assert_allclose(again.decision_function(x), adapted.head.outputs[:, 0], atol=1e-10)
+    np.testing.assert_allclose(again.decision_function(x), adapted.objective.outputs[:, 0], atol=1e-10)
 
 
 @pytest.mark.parametrize("kind", ["csr_matrix", "csr_array", "csc_array", "coo_matrix"])
@@ -150,7 +150,7 @@ def test_every_sparse_format_is_read(kind: str) -> None:
     given = getattr(sp, kind)(x)
     adapted = adapt(Ridge(solver="sparse_cg", tol=1e-12).fit(given, y), given, y)
     dense = adapt(Ridge().fit(x.toarray(), y), x.toarray(), y)
-    np.testing.assert_allclose(adapted.head.params.vector, dense.head.params.vector, atol=1e-9)
+    np.testing.assert_allclose(adapted.objective.params.vector, dense.objective.params.vector, atol=1e-9)
 
 
 FORMS = {
@@ -174,7 +174,7 @@ def test_any_form_of_numbers_is_read(form: str) -> None:
     x = FORMS[form](raw)
     model = Ridge().fit(x, y)
     adapted = adapt(model, x, y)
-    np.testing.assert_allclose(adapted.head.outputs[:, 0], model.predict(x), atol=1e-5)
+    np.testing.assert_allclose(adapted.objective.outputs[:, 0], model.predict(x), atol=1e-5)
     assert adapted.stationarity.mismatch is None
 
 
@@ -182,8 +182,8 @@ def test_float32_is_not_copied() -> None:
     """The head reads the user's own memory, cast block by block."""
     x = np.random.default_rng(3).normal(size=(50, 3)).astype(np.float32)
     adapted = adapt(Ridge().fit(x, x[:, 0]), x, x[:, 0])
-    assert isinstance(adapted.head.features, DenseFeatures)
-    assert np.shares_memory(adapted.head.features.x, x)
+    assert isinstance(adapted.objective.features, DenseFeatures)
+    assert np.shares_memory(adapted.objective.features.x, x)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_labels_of_any_type_keep_their_meaning(labels: Any) -> None:
     y = labels.take(codes)
     model = _lr().fit(TABLE[["age"]], y)
     adapted = adapt(model, TABLE[["age"]], y)
-    np.testing.assert_array_equal(adapted.head.targets, codes)
+    np.testing.assert_array_equal(adapted.objective.targets, codes)
     assert list(adapted.classes) == list(model.classes_)
     np.testing.assert_array_equal(adapted.read_target([labels[1], labels[0]]), [1.0, 0.0])
 
@@ -237,7 +237,7 @@ def test_l1_says_how_near_the_next_coefficient_is() -> None:
     y = x @ [2.0, -1.0, 0.3, 0, 0, 0] + rng.normal(size=50)
     model = Lasso(alpha=0.5, tol=1e-12).fit(x, y)
     adapted = adapt(model, x, y)
-    assert adapted.head.params.size == np.count_nonzero(model.coef_) + 1
+    assert adapted.objective.params.size == np.count_nonzero(model.coef_) + 1
     correlation = np.abs(x.T @ (y - model.predict(x))) / 50 / 0.5
     slack = np.min(1 - correlation[model.coef_ == 0])
     name = f"'x{np.flatnonzero(model.coef_ == 0)[np.argmax(correlation[model.coef_ == 0])]}'"

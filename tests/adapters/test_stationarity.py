@@ -177,7 +177,7 @@ def test_separable_data_without_a_penalty_is_left_where_it_is() -> None:
     x, y = load_iris(return_X_y=True)
     model = LogisticRegression(C=np.inf).fit(x[:100], y[:100])
     adapted = adapt(model, x[:100], y[:100])
-    np.testing.assert_array_equal(adapted.head.params.matrix[:, :-1], model.coef_)
+    np.testing.assert_array_equal(adapted.objective.params.matrix[:, :-1], model.coef_)
     assert not adapted.stationarity.polished
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from upweight.arrays import to_numpy
-from upweight.attribution import Attribution
+from upweight.attribution import HeadAttribution
 from upweight.curvature import HeadCurvature
 from upweight.gradients import GradientSource, HeadSource
 from upweight.linear_head import LinearHead
@@ -107,8 +107,8 @@ def test_any_solver_gives_the_same_sensitivity(solver: Any) -> None:
     for problem in (p for p in REGULAR if p.name in ("softmax", "ridge, mean of the rows", "wide, softmax")):
         v = problem.right_hand_sides(2)
         for removal in ("leverage", "first_order"):
-            direct = Attribution(problem.head, Cholesky()).removals(v, removal).values()
-            other = Attribution(problem.head, solver).removals(v, removal).values()
+            direct = HeadAttribution(problem.head, Cholesky()).removals(v, removal).values()
+            other = HeadAttribution(problem.head, solver).removals(v, removal).values()
             assert np.abs(direct - other).max() <= 1e-7 * np.abs(direct).max()
 
 

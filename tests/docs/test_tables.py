@@ -50,7 +50,7 @@ def test_models_page_states_form_and_penalty(kind: type[Any]) -> None:
     """The column "form" and "λ" are what the adapter reads from a small fit."""
     row = next(r for r in tables(page("models.md"))[0] if names(r[0]) == [kind.__name__])
     fitted, x, y = small_fit(kind)
-    head = adapt(fitted, x, y).head
+    head = adapt(fitted, x, y).objective
     assert row[3] == head.normalization
     params = fitted.get_params()
     chosen = {

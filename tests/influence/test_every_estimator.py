@@ -49,11 +49,11 @@ def test_our_refit_is_the_estimators_own(case: Case) -> None:
     found, data = influence(case.name), case.data()
     adapted, engine = found.adapted, found.attribution
     assert adapted.cold_refit is not None
-    before = as_predicted(adapted, engine, adapted.head.outputs)
+    before = as_predicted(adapted, engine, adapted.objective.outputs)
     for rows in ([strongest(case)], [11, 31, 47, 66]):
         vectors, converged = engine.refitted([rows])
         assert converged.all()
-        ours = as_predicted(adapted, engine, engine.outputs_at(vectors, adapted.head.features)[0])
+        ours = as_predicted(adapted, engine, engine.outputs_at(vectors, adapted.objective.features)[0])
         own = adapted.cold_refit(rows)
         if any(word in case.name for word in L1) and support(own) != support(found.without(rows).model):
             continue  # the row decided which columns count: our refit keeps the support, and says so
@@ -73,13 +73,13 @@ def support(model: Any) -> list[bool]:
 def test_our_refit_minimises_the_documented_objective(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     """F of the data without the row, written from the documentation: flat at our refit, steep at the fit before."""
     found, row = influence(case.name), strongest(case)
-    head = found.adapted.head
+    head = found.adapted.objective
     vector = found.attribution.refitted([[row]])[0][0]
     rest = kept(case.data(), [row])
     monkeypatch.setattr(cases, "N", cases.N - 1)
 
     def slope(at: Any, direction: Any, step: float = 1e-5) -> float:
-        up, down = (case.objective(found.adapted.rebuild(head.at(at + s * direction)), rest) for s in (step, -step))
+        up, down = (case.objective(found.adapted.rebuild(at + s * direction), rest) for s in (step, -step))
         return (up - down) / (2 * step)
 
     directions = np.random.default_rng(0).normal(size=(4, head.params.size))
@@ -102,8 +102,8 @@ def test_estimates_agree_with_refits(case: Case) -> None:
     estimate = scores.values[:, rows]
     moved = np.abs(truth) > 1e-9 * np.abs(truth).max()
     error = np.median(np.abs(estimate - truth)[moved] / np.abs(truth)[moved])
-    equal_shares = np.ptp(found.adapted.head.shares) == 0
-    loss = found.adapted.head.loss
+    equal_shares = np.ptp(found.adapted.objective.shares) == 0
+    loss = found.adapted.objective.loss
     assert error <= (1e-9 if loss.concordance == 0 and equal_shares else 0.03 if loss.smooth else 0.1)
     assert np.corrcoef(estimate.ravel(), truth.ravel())[0, 1] > (0.98 if loss.smooth else 0.9)
 

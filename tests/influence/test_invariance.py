@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LinearRegression, LogisticRegression, PoissonRegressor, Ridge
 
 from upweight import Influence
-from upweight.attribution import Attribution
+from upweight.attribution import HeadAttribution
 from upweight.solvers import Cholesky
 from upweight.testing import problem
 
@@ -108,8 +108,9 @@ def test_columns_rescaled_with_their_penalty_change_nothing(exponents: list[floa
         params=replace(head.params, matrix=matrix),
     )
     query = np.array([[0.3, -1.0, 0.5, 0.2]])
-    expected = Attribution(head, Cholesky()).output_removals(replace(head.features, x=query), "leverage").values()
-    found = Attribution(moved, Cholesky()).output_removals(replace(head.features, x=query * scale), "leverage").values()
+    expected = HeadAttribution(head, Cholesky()).output_removals(replace(head.features, x=query), "leverage").values()
+    scaled = replace(head.features, x=query * scale)
+    found = HeadAttribution(moved, Cholesky()).output_removals(scaled, "leverage").values()
     differences = (expected[0] - expected[1], found[0] - found[1])  # outputs are known up to a shift of all
     assert np.abs(differences[0] - differences[1]).max() <= 1e-11 * np.abs(differences[0]).max()
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from upweight.attribution import Attribution
+from upweight.attribution import HeadAttribution
 from upweight.curvature import HeadCurvature
 from upweight.gradients import HeadSource
 from upweight.linear_head import LinearHead
@@ -34,7 +34,7 @@ def head_of(name: str) -> LinearHead:
 def rough_and_exact(head: LinearHead, seed: int) -> list[tuple[list[int], np.ndarray, np.ndarray]]:
     """Random groups of up to a fifth: θ by the first-order step, by the leverage-corrected one, and the refit."""
     rng = np.random.default_rng(seed)
-    engine, out = Attribution(head, Cholesky()), []
+    engine, out = HeadAttribution(head, Cholesky()), []
     for j in range(GROUPS):
         size = 1 if j % 3 == 0 else int(rng.integers(2, head.n // 5))
         rows = rng.choice(head.n, size=size, replace=False).tolist()
@@ -89,7 +89,7 @@ def test_a_warm_refit_is_proved_to_many_digits(name: str) -> None:
     """At the refit the bound is rounding, and the sentence says so in outputs."""
     head = head_of(name)
     for rows in ([1], list(range(0, head.n, 7))):
-        exact = Attribution(head, Cholesky()).refitted([rows])[0][0]
+        exact = HeadAttribution(head, Cholesky()).refitted([rows])[0][0]
         found = certify(head, rows, exact)
         assert found.bound is not None
         assert found.bound < 1e-8
@@ -145,7 +145,7 @@ def test_a_loss_that_bends_in_jumps_needs_a_penalty_on_everything() -> None:
     free = huber(0.0)
     assert "bends in jumps" in certify(free, [0], free.params.vector).sentence
     head = huber(0.05)
-    engine = Attribution(head, Cholesky())
+    engine = HeadAttribution(head, Cholesky())
     for rows in ([0], [3, 9, 20]):
         exact = engine.refitted([rows])[0][0]
         rough = exact + 1e-3

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from upweight.attribution import Attribution
+from upweight.attribution import HeadAttribution
 from upweight.linear_head import LinearHead
 from upweight.newton import minimise
 from upweight.removal.leverage import leverages
@@ -26,7 +26,7 @@ def tolerance(head: LinearHead) -> float:
 def test_leverage_is_one_newton_step_without_the_row(problem: Problem) -> None:
     """H with the row's block and its share of the penalty taken out, inverted for each row anew: the same effect."""
     head, v = problem.head, problem.right_hand_sides(3)
-    estimate = Attribution(head, Cholesky()).removals(v, "leverage").values()
+    estimate = HeadAttribution(head, Cholesky()).removals(v, "leverage").values()
     expected = reference.leverage_corrected(head, v)
     assert np.isfinite(estimate).all()
     assert np.abs(estimate - expected).max() <= tolerance(head) * np.abs(expected).max()
@@ -36,7 +36,7 @@ def test_leverage_is_one_newton_step_without_the_row(problem: Problem) -> None:
 def test_first_order_is_the_derivative(problem: Problem) -> None:
     """(1/n) ∇mᵀ H⁻¹ (w_i g_i + share_i Λθ) by Kronecker products and a dense inverse."""
     head, v = problem.head, problem.right_hand_sides(3)
-    estimate = Attribution(head, Cholesky()).removals(v, "first_order").values()
+    estimate = HeadAttribution(head, Cholesky()).removals(v, "first_order").values()
     expected = reference.first_order(head, v)
     assert np.abs(estimate - expected).max() <= ROUNDING * np.abs(expected).max()
 
@@ -45,7 +45,7 @@ def test_first_order_is_the_derivative(problem: Problem) -> None:
 def test_quadratic_losses_are_removed_exactly(name: str) -> None:
     """The estimate is the refit, whatever the leverage: in the mean form too, where a lost 1/n would show."""
     head, v = problem(name).head, problem(name).right_hand_sides(2)
-    estimate = Attribution(head, Cholesky()).removals(v, "leverage").values()
+    estimate = HeadAttribution(head, Cholesky()).removals(v, "leverage").values()
     rows = range(0, head.n, 3)
     truth = np.stack([reference.measured_change(head, [i], v) for i in rows], axis=1)
     assert np.abs(estimate[:, list(rows)] - truth).max() <= 1e-9 * np.abs(truth).max()
@@ -58,7 +58,7 @@ def test_a_weighted_quadratic_row_is_removed_exactly() -> None:
     head = replace(base, weights=weights)
     head = replace(head, params=replace(head.params, matrix=reference.refit(head, [])))
     v = np.eye(head.params.size)[:3]
-    estimate = Attribution(head, Cholesky()).removals(v, "leverage").values()
+    estimate = HeadAttribution(head, Cholesky()).removals(v, "leverage").values()
     truth = np.stack([reference.measured_change(head, [i], v) for i in range(12)], axis=1)
     assert np.abs(estimate[:, :12] - truth).max() <= 1e-9 * np.abs(truth).max()
     assert not estimate[:, weights == 0].any()
@@ -68,7 +68,7 @@ def test_a_weighted_quadratic_row_is_removed_exactly() -> None:
 def test_leverage_is_closer_than_the_derivative_by_far(name: str) -> None:
     """Median relative error over all single removals, mean leverage 0.06 to 0.09: under 3 %, without it 5 to 9 %."""
     head, v = problem(name).head, problem(name).right_hand_sides(4)
-    engine = Attribution(head, Cholesky())
+    engine = HeadAttribution(head, Cholesky())
     refits, converged = engine.refitted([[i] for i in range(head.n)])
     assert converged.all()
     truth = v @ (refits - head.params.vector).T
@@ -90,7 +90,7 @@ def test_the_error_falls_with_the_square_of_the_rows() -> None:
     for n in (200, 400, 800):
         head = replace(base, features=replace(base.features, x=x[:n]), targets=y[:n], weights=np.ones(n))
         head = minimise(head).head
-        engine = Attribution(head, Cholesky())
+        engine = HeadAttribution(head, Cholesky())
         refits, _ = engine.refitted([[i] for i in range(100)])
         moved = engine.removals(np.eye(head.params.size), "leverage").values()[:, :100].T
         errors.append(np.linalg.norm(moved - (refits - head.params.vector), axis=1).mean())
@@ -103,7 +103,7 @@ def test_the_error_falls_with_the_square_of_the_rows() -> None:
 def test_every_way_to_the_leverages_agrees(problem: Problem) -> None:
     """From the written-out inverse, and by solves for blocks of rows: s X_i H⁻¹ X_iᵀ both times."""
     head = problem.head
-    prepared = Attribution(head, Cholesky()).prepared
+    prepared = HeadAttribution(head, Cholesky()).prepared
     bare = Prepared(prepared.solve, prepared.apply)
     expected = reference.leverages(head)
     size = np.abs(expected).max()
@@ -117,7 +117,7 @@ def test_every_way_to_the_leverages_agrees(problem: Problem) -> None:
 def test_leverage_lies_between_0_and_1_and_moves_are_the_rows_own(problem: Problem) -> None:
     """h in [0, 1); `moves` is what the removal does to the row's own outputs, off the gauge."""
     head = problem.head
-    engine = Attribution(head, Cholesky())
+    engine = HeadAttribution(head, Cholesky())
     found = engine.leverage
     assert (found.h >= -ROUNDING).all()
     assert (found.h < 1).all()
@@ -139,6 +139,6 @@ def test_a_row_that_alone_holds_a_direction_is_left_uncorrected_and_said() -> No
     x[7, 2] = 1.0
     head = replace(head, features=replace(head.features, x=x), penalty=np.zeros_like(head.penalty))
     head = replace(head, params=replace(head.params, matrix=reference.refit(head, [])))
-    engine = Attribution(head, Cholesky())
+    engine = HeadAttribution(head, Cholesky())
     assert engine.leverage.alone.nonzero()[0].tolist() == [7]
     assert np.isfinite(engine.removals(np.eye(head.params.size), "leverage").values()).all()

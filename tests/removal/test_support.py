@@ -9,7 +9,7 @@ from sklearn.linear_model import ElasticNet, Lasso, LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from upweight.adapters import Adapted, adapt
-from upweight.attribution import Attribution
+from upweight.attribution import HeadAttribution
 from upweight.solvers import Cholesky
 
 
@@ -20,8 +20,8 @@ def coefficients(model: Any) -> np.ndarray:
 
 def ours(adapted: Adapted, rows: list[int]) -> tuple[np.ndarray, bool]:
     """Our refit's parameters as the user's class holds them, and whether it says that it is one."""
-    vectors, converged = Attribution(adapted.head, Cholesky()).refitted([rows])
-    return coefficients(adapted.rebuild(adapted.head.at(vectors[0]))), bool(converged[0])
+    vectors, converged = HeadAttribution(adapted.objective, Cholesky()).refitted([rows])
+    return coefficients(adapted.rebuild(vectors[0])), bool(converged[0])
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from upweight.attribution import Attribution
+from upweight.attribution import HeadAttribution
 from upweight.curvature import HeadCurvature
 from upweight.newton import minimise
 from upweight.removal.warm_refit import refit_without
@@ -30,7 +30,7 @@ def test_a_warm_refit_is_the_cold_refit(problem: Problem) -> None:
     """Single rows and groups of up to 30 %: the parameters of a dense Newton run to a gradient of 1e-13."""
     head = problem.head
     sets = groups(head.n)
-    found = refit_without(head, Attribution(head, Cholesky()).prepared, sets)
+    found = refit_without(head, HeadAttribution(head, Cholesky()).prepared, sets)
     assert found.converged.all()
     for vector, rows in zip(found.vectors, sets, strict=True):
         cold = reference.refit(head, rows)
@@ -41,7 +41,7 @@ def test_a_warm_refit_is_the_cold_refit(problem: Problem) -> None:
 @pytest.mark.parametrize("problem", REGULAR[::3], ids=lambda p: p.name)
 def test_refits_side_by_side_are_those_one_by_one(problem: Problem) -> None:
     """k removals in one go, alone, and in another order: the same to rounding."""
-    head, prepared = problem.head, Attribution(problem.head, Cholesky()).prepared
+    head, prepared = problem.head, HeadAttribution(problem.head, Cholesky()).prepared
     sets = groups(head.n, seed=1)
     together = refit_without(head, prepared, sets).vectors
     alone = np.concatenate([refit_without(head, prepared, [rows]).vectors for rows in sets])
@@ -65,7 +65,7 @@ def test_any_solver_preconditions_the_same_refits(solver: Any) -> None:
 def test_no_removals_at_all() -> None:
     """An empty list of sets gives no refits; an empty set gives the fit itself."""
     head = problem("softmax").head
-    prepared = Attribution(head, Cholesky()).prepared
+    prepared = HeadAttribution(head, Cholesky()).prepared
     assert refit_without(head, prepared, []).vectors.shape == (0, head.params.size)
     assert refit_without(head, prepared, [[]]).vectors[0] == pytest.approx(head.params.vector, abs=1e-10)
 
@@ -84,7 +84,7 @@ def test_a_refit_without_optimum_is_finite_and_says_so() -> None:
         penalty=np.zeros((1, 2)),
     )
     head = minimise(head).head
-    found = refit_without(head, Attribution(head, Cholesky()).prepared, [[4], [0]])
+    found = refit_without(head, HeadAttribution(head, Cholesky()).prepared, [[4], [0]])
     assert np.isfinite(found.vectors).all()
     assert found.converged.tolist() == [False, True]
 
@@ -92,7 +92,7 @@ def test_a_refit_without_optimum_is_finite_and_says_so() -> None:
 def test_a_class_that_loses_its_only_member_has_no_refit() -> None:
     """Its free intercept runs to minus infinity: finite, and said for each of the rows."""
     head = problem("one row per class").head
-    found = refit_without(head, Attribution(head, Cholesky()).prepared, [[i] for i in range(head.n)])
+    found = refit_without(head, HeadAttribution(head, Cholesky()).prepared, [[i] for i in range(head.n)])
     assert np.isfinite(found.vectors).all()
     assert not found.converged.any()
 
@@ -100,7 +100,7 @@ def test_a_class_that_loses_its_only_member_has_no_refit() -> None:
 def test_a_row_that_weighs_nothing_leaves_the_fit_where_it_is() -> None:
     """Its refit is settled at once, however small the numbers."""
     head = problem("weights 0 and 2").head
-    found = refit_without(head, Attribution(head, Cholesky()).prepared, [[0]])
+    found = refit_without(head, HeadAttribution(head, Cholesky()).prepared, [[0]])
     assert found.converged.all()
     assert found.vectors[0] == pytest.approx(head.params.vector, abs=1e-12)
 
@@ -110,7 +110,7 @@ def test_the_unit_of_the_target_changes_no_verdict(unit: float) -> None:
     """Ridge in millionths and in millions: refits scale with the unit, and all are settled."""
     base = problem("ridge").head
     head = minimise(replace(base, targets=unit * base.targets)).head
-    found = refit_without(head, Attribution(head, Cholesky()).prepared, groups(head.n))
+    found = refit_without(head, HeadAttribution(head, Cholesky()).prepared, groups(head.n))
     assert found.converged.all()
     cold = reference.refit(replace(base), [0])
     assert head.params.at(found.vectors[0]).matrix / unit == pytest.approx(cold, rel=1e-8)
@@ -127,9 +127,9 @@ def test_ridge_refits_are_those_of_scikit_learn(intercept: bool, targets: int) -
     y = x @ rng.normal(size=(6, targets)) + rng.normal(size=(50, targets))
     y = y[:, 0] if targets == 1 else y
     model = Ridge(alpha=2.5, fit_intercept=intercept, solver="cholesky" if targets == 1 else "svd")
-    head = adapt(model.fit(x, y, sample_weight=weights), x, y, weights).head
+    head = adapt(model.fit(x, y, sample_weight=weights), x, y, weights).objective
     sets = groups(50)
-    vectors, converged = Attribution(head, Cholesky()).refitted(sets)
+    vectors, converged = HeadAttribution(head, Cholesky()).refitted(sets)
     assert converged.all()
     for vector, rows in zip(vectors, sets, strict=True):
         kept = np.setdiff1d(np.arange(50), rows)
@@ -150,9 +150,9 @@ def test_logistic_refits_are_those_of_scikit_learn() -> None:
         cold = LogisticRegression(C=1.0, solver="newton-cholesky", tol=1e-12, max_iter=200)
         return cold.fit(x[rows], y[rows], sample_weight=weights[rows])
 
-    head = adapt(fit(np.arange(150)), x, y, weights).head
+    head = adapt(fit(np.arange(150)), x, y, weights).objective
     sets = [*groups(150)[:5], list(range(50, 75))]
-    engine = Attribution(head, Cholesky())
+    engine = HeadAttribution(head, Cholesky())
     vectors, converged = engine.refitted(sets)
     assert converged.all()
     z = engine.outputs_at(vectors, head.features)

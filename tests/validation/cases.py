@@ -172,9 +172,9 @@ FAILURES: dict[str, Callable[[], Asked]] = {
 def divided_otherwise(asked: Asked, normalization: str) -> Asked:
     """The same model, read as if its refits divided by something else."""
     adapted = asked.influence.adapted
-    assert adapted.head.normalization != normalization
+    assert adapted.objective.normalization != normalization
     return replace(
-        asked, influence=Influence(replace(adapted, head=replace(adapted.head, normalization=normalization)))
+        asked, influence=Influence(replace(adapted, objective=replace(adapted.objective, normalization=normalization)))
     )
 
 

@@ -114,7 +114,7 @@ def test_there_are_twenty_healthy_problems() -> None:
 def test_healthy_problem(name: str) -> None:
     """B before the check and A after it: quadratic losses at any leverage, others with leverage below 0.1."""
     asked = HEALTHY[name]()
-    head, leverage = asked.influence.adapted.head, float(np.max(asked.influence.attribution.leverage.h))
+    head, leverage = asked.influence.adapted.objective, float(np.max(asked.influence.attribution.leverage.h))
     assert asked.letters() == ("B", "A")
     assert head.loss.concordance == 0.0 or leverage < 0.1
     if "0.9" in name:

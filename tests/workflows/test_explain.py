@@ -137,7 +137,7 @@ def test_flip_goes_to_the_truth_where_the_model_is_wrong(flowers: Any) -> None:
 def test_worst_are_those_with_most_loss(flowers: Any) -> None:
     """By the model's own probabilities."""
     influence, x, y = flowers
-    model = influence.adapted.rebuild(influence.adapted.head)
+    model = influence.adapted.rebuild(influence.adapted.objective.params.vector)
     p = model.predict_proba(x)[np.arange(len(y)), np.searchsorted(model.classes_, y)]
     assert worst(influence, x, y, 4) == np.argsort(p, kind="stable")[:4].tolist()
 

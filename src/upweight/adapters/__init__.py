@@ -25,7 +25,7 @@ from sklearn.linear_model import (
 from sklearn.multiclass import OneVsRestClassifier
 
 from upweight.adapters.assemble import assemble
-from upweight.adapters.base import Adapted, Stationarity
+from upweight.adapters.base import Adapted, Inputs, Stationarity
 from upweight.adapters.glm import read_gamma, read_poisson, read_tweedie
 from upweight.adapters.huber import read_huber
 from upweight.adapters.lasso import read_elastic_net, read_elastic_net_cv, read_lasso, read_lasso_cv
@@ -41,7 +41,7 @@ from upweight.adapters.ridge import (
 )
 from upweight.adapters.sgd import read_sgd_classifier, read_sgd_regressor
 
-__all__ = ["READERS", "Adapted", "Stationarity", "adapt"]
+__all__ = ["READERS", "Adapted", "Inputs", "Stationarity", "adapt"]
 
 READERS: dict[type, Callable[[Task], Reading]] = {
     LogisticRegression: read_logistic,

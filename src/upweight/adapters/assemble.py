@@ -20,6 +20,7 @@ from upweight.adapters.sparse_features import SparseFeatures
 from upweight.adapters.stationarity import judge, polish, reconsider, yardstick
 from upweight.adapters.transformed import column_names, read_matrix
 from upweight.adapters.wrappers import Unwrapped, refuse_unfitted, replaced, unwrap
+from upweight.attribution import HeadAttribution
 from upweight.errors import InputError, UnsupportedModel, listed
 from upweight.features import DenseFeatures, Features
 from upweight.linear_head import LinearHead
@@ -72,10 +73,10 @@ def assemble(
         query_ids = read_ids(query, None, count_rows(query, "X_query"), unique=False)
         return _features(read_matrix(wrapped, query, x, query_ids, names, "X_query"))
 
-    def rebuild(moved: LinearHead) -> Any:
+    def rebuild(vector: Array) -> Any:
         final = copy.deepcopy(wrapped.final)
-        if moved is not at_user:
-            reading.write(final, moved.params.matrix)
+        if not np.array_equal(vector, at_user.params.vector):
+            reading.write(final, head.params.at(vector).matrix)
         return replaced(copy.deepcopy(estimator), final)
 
     def cold_refit(removed: Sequence[int]) -> Any:
@@ -87,7 +88,8 @@ def assemble(
         return replaced(copy.deepcopy(estimator), final)
 
     return Adapted(
-        head=head,
+        objective=head,
+        attribution=HeadAttribution,
         kind="classification" if reading.classes else "regression",
         classes=reading.classes,
         targets=() if reading.classes else reading.output_names,

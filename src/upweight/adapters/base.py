@@ -1,17 +1,27 @@
-"""What an adapter hands over: a fitted model as a linear head, and the way back to the user's own words and class.
+"""What an adapter hands over: a fitted model's objective, and the way back to the user's own words and class.
 
-Stands on linear_head; influence stands on it. pandas, scipy.sparse and scikit-learn stop here.
+Stands on attribution; questions and influence stand on it. pandas, scipy.sparse and scikit-learn stop here.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
-from upweight.features import Features
-from upweight.linear_head import LinearHead
+from upweight.attribution import Attribution
 from upweight.shapes import Array
+from upweight.solvers import Solver
 
-__all__ = ["Adapted", "Stationarity"]
+__all__ = ["Adapted", "Inputs", "Stationarity"]
+
+
+@runtime_checkable
+class Inputs(Protocol):
+    """Queries, ready to be read by one kind of model."""
+
+    @property
+    def rows(self) -> int:
+        """How many."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -37,7 +47,8 @@ class Stationarity:
 class Adapted:
     """A fitted model, understood."""
 
-    head: LinearHead
+    objective: Any  # LinearHead, or a Network
+    attribution: Callable[[Any, str | Solver, Any], Attribution]  # objective, solver, damping -> all made ready
     kind: str  # "classification" or "regression"
     classes: tuple[Any, ...]  # the user's labels in the order of predict's columns; () for regression
     targets: tuple[str, ...]  # names of the outputs of a regression; ("y",) where there is one
@@ -45,13 +56,13 @@ class Adapted:
     row_ids: tuple[Any, ...]  # the DataFrame's index, else 0..n-1; unique
     labels: Array  # the user's y, as given, [n] or [n, targets]
     rows: Any  # the user's X as given (DataFrame, array, sparse): rows as they are
-    read_query: Callable[[Any], Features]  # the user's X_query -> features, through the frozen preprocessing
+    read_query: Callable[[Any], Inputs]  # the user's X_query as the attribution reads it, through frozen preprocessing
     read_target: Callable[[Any], Array]  # the user's y -> encoded targets; InputError on an unseen label
-    rebuild: Callable[[LinearHead], Any]  # a fitted estimator of the user's own class with this head's parameters
+    rebuild: Callable[[Any], Any]  # a state of the attribution -> a fitted model of the user's own class
     cold_refit: Callable[[Sequence[int]], Any] | None  # the user's own solver without these rows, from nothing
     stationarity: Stationarity
     model_name: str  # "LogisticRegression", as said in sentences
     has_probability: bool  # whether predict gives probabilities
     convention: str  # one sentence: what the refit divides by, what stays frozen (preprocessing, C, class weights)
     notes: tuple[str, ...] = field(default=())  # * sentences: constant column, class with one member, slack of L1 …
-    fitted: Array | None = None  # θ [p] as the user's own solver left it, where `head` was polished
+    fitted: Array | None = None  # θ [p] as the user's own solver left it, where `objective` was polished

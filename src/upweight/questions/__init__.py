@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from upweight.adapters import Adapted
-from upweight.arrays import namespace
+from upweight.arrays import namespace, to_numpy
 from upweight.attribution import Attribution
 from upweight.errors import InputError, MeasurementError
 from upweight.measurement import decided, measurement
@@ -15,7 +15,6 @@ from upweight.questions.on_queries import OnQueries
 from upweight.questions.on_set import OnSet
 from upweight.questions.own_loss import OwnLoss
 from upweight.questions.trust import check, signals
-from upweight.removal.effects import query_outputs
 from upweight.shapes import Array
 
 __all__ = ["Answer", "OwnLoss", "Question", "ask", "check", "flip", "rows_as_they_are", "signals"]
@@ -45,9 +44,8 @@ def ask(
         return OnSet(adapted, attribution, features, y_query, measured)
     classification = adapted.kind == "classification"
     given = y_query is not None
-    head = attribution.head
-    asked = measurement(measured, head.loss, classification, adapted.has_probability, given, adapted.unit)
-    z = query_outputs(head, features)
+    asked = measurement(measured, attribution.loss, classification, adapted.has_probability, given, adapted.unit)
+    z = to_numpy(attribution.query_outputs(features))
     if classification and (not given or measured == "prediction"):
         targets = _predicted(adapted, z)
     elif given:

@@ -13,15 +13,12 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from upweight.adapters import Adapted
-from upweight.arrays import namespace, to_numpy
+from upweight.arrays import to_numpy
 from upweight.attribution import Attribution
-from upweight.features import Features
-from upweight.shapes import Vector
 from upweight.solvers import Solution
 
 __all__ = ["Answer", "Question", "changes", "finite", "measured_at", "optimum", "query_chunks", "rows_as_they_are"]
 
-AT_ROUNDING = 1e-9  # √(gᵀH⁻¹g / F) below which no step is left to take
 CHUNK_BYTES = 256 * 2**20  # gradients of the queries that are solved for at once
 
 
@@ -98,22 +95,15 @@ def changes(question: Question, rows: Sequence[int]) -> NDArray[np.float64]:
     return question.after([[row] for row in rows]) - start[None]
 
 
-def measured_at(question: Question, vector: Vector) -> NDArray[np.float64]:
+def measured_at(question: Question, state: Any) -> NDArray[np.float64]:
     """[q]: the measurement at other parameters."""
     there: Any = question  # every kind is a dataclass of its own
-    moved = Attribution(question.attribution.head.at(vector), question.attribution.solver)
-    return np.asarray(replace(there, attribution=moved).now())
+    return np.asarray(replace(there, attribution=question.attribution.at(state)).now())
 
 
-def optimum(adapted: Adapted, attribution: Attribution) -> Vector | None:
-    """θ [p] at the exact optimum of all rows, where removals start; None where there is none."""
-    head = attribution.head
-    gradient, xp = head.gradient, namespace(head.weights)
-    left = abs(float(xp.sum(gradient * attribution.prepared.apply(gradient[None])[0])))
-    if adapted.stationarity.polished or left <= AT_ROUNDING**2 * head.value:
-        return head.params.vector
-    vectors, converged = attribution.refitted([[]])
-    return vectors[0, :] if bool(converged[0]) else None
+def optimum(adapted: Adapted, attribution: Attribution) -> Any:
+    """The state in which removals start: the exact optimum of all rows; None where there is none."""
+    return attribution.optimum(adapted.stationarity.polished)
 
 
 def finite(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], str | None]:
@@ -125,11 +115,11 @@ def finite(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], str | None
     return np.where(bad, 0.0, values), f"{int(bad.sum()):,} scores of {len(rows):,} rows overflowed and read 0"
 
 
-def query_chunks(attribution: Attribution, features: Features, per_query: int) -> list[NDArray[np.int64]]:
+def query_chunks(attribution: Attribution, queries: int, per_query: int) -> list[NDArray[np.int64]]:
     """Query positions in chunks whose right-hand sides fit CHUNK_BYTES."""
-    each = 8.0 * per_query * attribution.head.params.size * 4
+    each = 8.0 * per_query * attribution.size * 4
     step = max(1, int(CHUNK_BYTES // each))
-    return [np.arange(i, min(features.rows, i + step)) for i in range(0, features.rows, step)]
+    return [np.arange(i, min(queries, i + step)) for i in range(0, queries, step)]
 
 
 def rows_as_they_are(rows: Any, at: Sequence[int]) -> Mapping[str, Sequence[Any]]:

@@ -7,15 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from upweight.adapters import Adapted
+from upweight.adapters import Adapted, Inputs
 from upweight.arrays import to_numpy
 from upweight.attribution import Attribution
 from upweight.display.words import among, number
 from upweight.errors import InputError, listed
-from upweight.features import Features
 from upweight.measurement import class_scores, decided
-from upweight.removal.certificate import certify
-from upweight.removal.effects import gradient_directions, query_outputs
 from upweight.removal.flip import Flip, smallest_flip
 from upweight.shapes import Array
 
@@ -34,8 +31,8 @@ def flip(adapted: Adapted, attribution: Attribution, x_query: Any, to: Any) -> t
     features = adapted.read_query(x_query)
     if features.rows != 1:
         raise InputError(f"smallest_flip explains one prediction; x_query has {features.rows} rows. Give one.")
-    z = query_outputs(attribution.head, features)
-    at_most = max(1, min(MOST_ROWS, int(LARGEST_SHARE * attribution.head.n)))
+    z = to_numpy(attribution.query_outputs(features))
+    at_most = max(1, min(MOST_ROWS, int(LARGEST_SHARE * attribution.n)))
     if adapted.kind == "classification":
         sides = _class_sides(adapted, z, to)
         before: Any = adapted.classes[int(decided(z)[0])]
@@ -47,8 +44,8 @@ def flip(adapted: Adapted, attribution: Attribution, x_query: Any, to: Any) -> t
         goal = "flip it" if adapted.kind == "classification" else f"move it past {to}"
         return None, None, before, f"no set of up to {at_most:,} rows was found whose removal would {goal}.", False
     found, side = best
-    vectors, _ = attribution.refitted([found.rows])
-    moved = attribution.outputs_at(vectors, features)[0]
+    states, _ = attribution.refitted([found.rows])
+    moved = to_numpy(attribution.outputs_at(states, features))[0]
     after = adapted.classes[int(decided(moved)[0])] if adapted.classes else _value(attribution, moved)
     proved = _proved(attribution, features, found, side)
     ids = [adapted.row_ids[i] for i in found.rows]
@@ -100,7 +97,7 @@ def _class_sides(adapted: Adapted, z: Array, to: Any) -> list[Side]:
 
 def _value_side(attribution: Attribution, z: Array, to: Any) -> Side:
     """The linear predictor at which the prediction is `to`, by bisection: means are monotone in z."""
-    if z.shape[1] > 1 and attribution.head.loss.separate:
+    if z.shape[1] > 1 and attribution.loss.separate:
         raise InputError("this regression predicts several numbers at once: smallest_flip has no one value to cross.")
     if to is None or not np.isfinite(float(to)):
         raise InputError(
@@ -134,15 +131,15 @@ def _value_side(attribution: Attribution, z: Array, to: Any) -> Side:
 
 def _value(attribution: Attribution, z: Array) -> float:
     with np.errstate(over="ignore"):
-        return float(to_numpy(attribution.head.loss.predict(z))[0, 0])
+        return float(to_numpy(attribution.loss.predict(z))[0, 0])
 
 
 def _search(
-    attribution: Attribution, features: Features, z: Array, sides: Sequence[Side], at_most: int
+    attribution: Attribution, features: Inputs, z: Array, sides: Sequence[Side], at_most: int
 ) -> tuple[Flip, Side] | None:
     best: tuple[Flip, Side] | None = None
     for side in sides:
-        v = gradient_directions(attribution.head.params, features, side.lines[:1])
+        v = attribution.directions(features, side.lines[:1])
 
         def effects(out: Sequence[int], v: Any = v) -> NDArray[np.float64]:
             engine = attribution if not len(out) else attribution.without(out)
@@ -151,8 +148,8 @@ def _search(
             return change
 
         def margins(sets: Sequence[Sequence[int]], side: Side = side) -> NDArray[np.float64]:
-            vectors, converged = attribution.refitted(sets)
-            margin = side.margin(to_numpy(attribution.outputs_at(vectors, features))[:, 0, :])
+            states, converged = attribution.refitted(sets)
+            margin = side.margin(to_numpy(attribution.outputs_at(states, features))[:, 0, :])
             return np.where(converged, margin, np.inf)  # a refit without an optimum confirms nothing
 
         before = float(side.margin(to_numpy(z)[0]))
@@ -165,13 +162,13 @@ def _search(
     return best
 
 
-def _proved(attribution: Attribution, features: Features, found: Flip, side: Side) -> bool:
+def _proved(attribution: Attribution, features: Inputs, found: Flip, side: Side) -> bool:
     """Whether every line of the margin is further below 0 than the refit can be from its optimum."""
-    vectors, _ = attribution.refitted([found.rows])
-    z = to_numpy(attribution.outputs_at(vectors, features))[0, 0]
-    certificate = certify(attribution.head, found.rows, vectors[0, :], attribution.certifier)
+    states, _ = attribution.refitted([found.rows])
+    z = to_numpy(attribution.outputs_at(states, features))[0, 0]
+    certificate = attribution.certificate(found.rows, states[0])
     for line in side.lines:
-        v = gradient_directions(attribution.head.params, features, line[None])
+        v = attribution.directions(features, line[None])
         within = certificate.within(v[0, :])
         if within is None or not certificate.proof or not float(line @ z) + side.offset + within < 0:
             return False

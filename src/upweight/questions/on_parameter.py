@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upweight.adapters import Adapted
-from upweight.arrays import to_numpy
+from upweight.arrays import namespace, to_numpy
 from upweight.attribution import Attribution
 from upweight.questions.base import Answer, changes, finite
 
@@ -39,15 +39,15 @@ class OnParameter:
 
     @property
     def _at(self) -> int:
-        return self.attribution.head.params.index(self.parameter)
+        return self.attribution.index(self.parameter)
 
     def now(self) -> NDArray[np.float64]:
         """[1]."""
-        return to_numpy(self.attribution.head.params.vector)[[self._at]]
+        return to_numpy(self.attribution.vector)[[self._at]]
 
     def scores(self, removal: str) -> Answer:
         """[1, n]; linear in θ, so nothing is linearised."""
-        v = np.zeros((1, self.attribution.head.params.size))
+        v = namespace(self.attribution.vector).zeros_like(self.attribution.vector)[None, :]
         v[0, self._at] = 1.0
         removals = self.attribution.removals(v, removal)
         values, missing = finite(to_numpy(removals.values()))
@@ -55,8 +55,8 @@ class OnParameter:
 
     def after(self, sets: Sequence[Sequence[int]]) -> NDArray[np.float64]:
         """[k, 1]."""
-        vectors, converged = self.attribution.refitted(sets)
-        return np.where(converged[:, None], to_numpy(vectors)[:, [self._at]], np.nan)
+        states, converged = self.attribution.refitted(sets)
+        return np.where(converged[:, None], to_numpy(self.attribution.parameters_at(states, self._at))[:, None], np.nan)
 
     def refits(self, rows: Sequence[int]) -> NDArray[np.float64]:
         """[r, 1]."""

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from upweight.adapters import Adapted
+from upweight.adapters import Adapted, Inputs
 from upweight.arrays import to_numpy
 from upweight.attribution import Attribution
 from upweight.errors import MeasurementError
-from upweight.features import Features
 from upweight.questions.base import Answer, changes, finite
-from upweight.removal.effects import evaluated, query_outputs
+from upweight.removal.effects import evaluated
 from upweight.shapes import Array
 
 __all__ = ["OnSet"]
@@ -26,7 +25,7 @@ class OnSet:
 
     adapted: Adapted
     attribution: Attribution
-    features: Features
+    features: Inputs
     y: Any
     function: Callable[[Any, Any], float]
     better: str | None = None
@@ -47,7 +46,7 @@ class OnSet:
 
     @cached_property
     def _z(self) -> Array:
-        return query_outputs(self.attribution.head, self.features)
+        return to_numpy(self.attribution.query_outputs(self.features))
 
     def now(self) -> NDArray[np.float64]:
         """[1]."""
@@ -66,8 +65,8 @@ class OnSet:
 
     def after(self, sets: Sequence[Sequence[int]]) -> NDArray[np.float64]:
         """[k, 1]."""
-        vectors, converged = self.attribution.refitted(sets)
-        z = self.attribution.outputs_at(vectors, self.features)
+        states, converged = self.attribution.refitted(sets)
+        z = to_numpy(self.attribution.outputs_at(states, self.features))
         out = np.asarray([[self._measure(z[j])] for j in range(len(sets))]).reshape(len(sets), 1)
         return np.where(converged[:, None], out, np.nan)
 
@@ -91,7 +90,7 @@ class OnSet:
 
 def as_predicted(adapted: Adapted, attribution: Attribution, z: Array) -> NDArray[np.float64]:
     """Outputs as the estimator's own predictions: [q, classes] probabilities, decision scores, or [q] means."""
-    p = to_numpy(attribution.head.loss.predict(z))
+    p = to_numpy(attribution.loss.predict(z))
     if adapted.has_probability and p.shape[1] == 1:
         return np.concatenate([1.0 - p, p], axis=1)
     return p[:, 0] if p.shape[1] == 1 else p

@@ -26,7 +26,7 @@ class OwnLoss:
     @property
     def unit(self) -> str:
         """The loss's."""
-        return self.attribution.head.loss.unit
+        return self.attribution.loss.unit
 
     @property
     def meaning(self) -> str:
@@ -39,25 +39,24 @@ class OwnLoss:
 
     def now(self) -> NDArray[np.float64]:
         """[n]: each row's loss."""
-        head = self.attribution.head
-        return to_numpy(head.loss.value(head.outputs, head.targets))
+        own = self.attribution
+        return to_numpy(own.loss.value(own.outputs, own.targets))
 
     def scores(self, removal: str) -> Answer:
         """The loss at z_i + Δz_i, evaluated."""
-        head = self.attribution.head
-        moved = head.outputs + self.attribution.leverage.moves
-        values, missing = finite((to_numpy(head.loss.value(moved, head.targets)) - self.now())[None])
+        own = self.attribution
+        moved = own.outputs + own.own_moves()
+        values, missing = finite((to_numpy(own.loss.value(moved, own.targets)) - self.now())[None])
         return Answer(values, None, "each row's loss evaluated at its own predicted outputs", (), missing)
 
     def after(self, sets: Sequence[Sequence[int]]) -> NDArray[np.float64]:
         """[k, 1]: the removed rows' own mean loss."""
-        vectors, converged = self.attribution.refitted(sets)
-        head = self.attribution.head
+        own = self.attribution
+        states, converged = own.refitted(sets)
         out = []
         for j, rows in enumerate(sets):
-            at = np.asarray(rows, dtype=int)
-            z = head.features.take(at) @ head.params.place(vectors[[j]])[0].T
-            out.append([float(np.mean(to_numpy(head.loss.value(z, head.targets[at]))))])
+            z = own.row_outputs_at(states[j : j + 1], rows)[0]
+            out.append([float(np.mean(to_numpy(own.loss.value(z, own.targets[np.asarray(rows, dtype=int)]))))])
         return np.where(converged[:, None], np.asarray(out).reshape(len(sets), 1), np.nan)
 
     def refits(self, rows: Sequence[int]) -> NDArray[np.float64]:

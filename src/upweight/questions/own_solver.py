@@ -13,19 +13,17 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from upweight.adapters import Adapted
-from upweight.arrays import namespace
 from upweight.attribution import Attribution
 from upweight.errors import InputError
 from upweight.questions.base import optimum
 from upweight.questions.on_set import as_predicted
-from upweight.shapes import Vector
 
 __all__ = ["compare_with_own_solver", "predictions_of"]
 
 SHARE = 10  # a tenth of the rows leaves
 SEEN = 200  # training rows whose predictions are compared
 MOST_LUCK, UNPROMISED = 100.0, 5.0  # the second where a solver promises nothing, or did not keep its promise
-NUMBERS = 5_000_000  # n D c past which a cold fit is timed on a tenth first
+NUMBERS = 5_000_000  # n p past which a cold fit is timed on a tenth first
 SECONDS = 20.0  # longest cold fit that a check waits for
 
 
@@ -39,12 +37,12 @@ def compare_with_own_solver(
     cold = adapted.cold_refit
     if cold is None:
         return None, 0.0, "not compared: this model cannot be fitted again"
-    head = attribution.head
-    often = _may_leave(adapted, head.n)
+    n = attribution.n
+    often = _may_leave(adapted, n)
     if len(often) < 2:
         return None, 0.0, "not compared: there are too few rows to leave any out"
-    out = generator.choice(often, size=max(1, min(len(often) - 1, head.n // SHARE)), replace=False)
-    seen = np.sort(generator.choice(head.n, size=min(SEEN, head.n), replace=False))
+    out = generator.choice(often, size=max(1, min(len(often) - 1, n // SHARE)), replace=False)
+    seen = np.sort(generator.choice(n, size=min(SEEN, n), replace=False))
     start = optimum(adapted, attribution)
     vectors, converged = attribution.refitted([[int(i) for i in out]])
     if start is None or not bool(converged[0]):
@@ -54,7 +52,7 @@ def compare_with_own_solver(
     if size == 0:
         return None, 0.0, "not compared: a tenth of the rows changes no prediction"
     try:
-        slow = _too_slow(cold, often, head.n * head.features.columns * head.c, head.n)
+        slow = _too_slow(cold, often, n * attribution.size, n)
         if slow:
             return None, 0.0, slow
         theirs = predictions_of(adapted, cold([int(i) for i in out]), _rows(adapted.rows, seen))
@@ -87,12 +85,9 @@ def _may_leave(adapted: Adapted, n: int) -> NDArray[np.int64]:
     return np.setdiff1d(np.arange(n), np.unique(np.asarray(adapted.labels), return_index=True)[1])
 
 
-def _predicted(
-    adapted: Adapted, attribution: Attribution, vector: Vector, seen: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    head, xp = attribution.head, namespace(vector)
-    x = head.features.take(xp.asarray(seen))
-    return as_predicted(adapted, attribution, x @ xp.matrix_transpose(head.params.place(vector[None])[0, :, :]))
+def _predicted(adapted: Adapted, attribution: Attribution, state: Any, seen: NDArray[np.int64]) -> NDArray[np.float64]:
+    z = attribution.row_outputs_at(state[None], [int(i) for i in seen])
+    return as_predicted(adapted, attribution, z[0])
 
 
 def _too_slow(cold: Callable[[Sequence[int]], Any], often: NDArray[np.int64], numbers: int, n: int) -> str:

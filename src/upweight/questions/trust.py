@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upweight.adapters import Adapted
-from upweight.arrays import namespace, to_numpy
+from upweight.arrays import to_numpy
 from upweight.attribution import Attribution
 from upweight.errors import InputError
-from upweight.linear_head import LinearHead
 from upweight.questions.base import Answer, Question, measured_at, optimum
 from upweight.questions.own_solver import compare_with_own_solver
 from upweight.randomness import generator
@@ -28,7 +27,6 @@ CERTAIN = 0.01  # nats: no training row has a larger loss, so only the penalty k
 NEARLY_CERTAIN, HELD = 0.1, 0.5  # the same with more loss left, where a row shown has a leverage above HELD
 HOPELESS = (Status.NEGATIVE_CURVATURE, Status.NONFINITE_INPUT)
 ROUGH = 0.05  # relative residual above which an unfinished solve is no answer; below it, a rough one
-UNTOUCHED = 1e-6  # of the pull of the rows shown: a row that pulls less has no say in what is measured
 
 
 def signals(question: Question, answer: Answer) -> Signals:
@@ -48,18 +46,12 @@ def signals(question: Question, answer: Answer) -> Signals:
         solver_trouble=trouble[0].value if trouble else None,
         reciprocal_condition=attribution.prepared.reciprocal_condition,
         leverage=leverage,
-        quadratic=_exact(attribution.head),
-        alone=_alone(attribution, answer, at),
+        quadratic=attribution.exact,
+        alone=attribution.alone(answer.solutions, at),
         separable=_separable(adapted, attribution, leverage),
         damping_change=_damping_change(attribution, answer),
         missing=answer.missing,
     )
-
-
-def _exact(head: LinearHead) -> bool:
-    """Whether one Newton step with leverage is the refit: a quadratic loss, and one share for all rows."""
-    shares = to_numpy(head.shares)
-    return head.loss.concordance == 0.0 and bool(np.all(shares == shares[0]))
 
 
 def check(question: Question, rows: int, seed: int) -> Check:
@@ -107,25 +99,6 @@ def _as_fitted(question: Question) -> NDArray[np.float64]:
     return question.now() if fitted is None else measured_at(question, fitted)
 
 
-def _alone(attribution: Attribution, answer: Answer, at: NDArray[np.int64]) -> int:
-    """How many rows alone hold a direction that is measured: fitted exactly, they score 0 whatever they carry."""
-    alone = attribution.alone
-    if not len(alone) or not answer.solutions:
-        return len(alone)
-    head = attribution.head
-
-    def pulls(rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        x = head.features.take(namespace(head.weights).asarray(rows))
-        found = np.zeros(len(rows))
-        for solution in answer.solutions:
-            w = head.params.expand(solution.x)
-            for one in range(w.shape[0]):
-                found = np.maximum(found, np.abs(to_numpy(x @ w[one, :, :].T)).max(axis=1))
-        return found
-
-    return int(np.sum(pulls(alone) > UNTOUCHED * pulls(at).max(initial=0.0)))
-
-
 def _drift(question: Question, answer: Answer, at: NDArray[np.int64]) -> float | None:
     """How far the fit was from its optimum, beside the effect of a row shown; None where no optimum is known."""
     fit = question.adapted.stationarity
@@ -146,7 +119,7 @@ def _shown_off(
     refit: NDArray[np.float64],
 ) -> float | None:
     """The largest error among the rows shown that have high leverage; None where one of them was not refitted."""
-    h = to_numpy(attribution.leverage.h)
+    h = to_numpy(attribution.leverages())
     high = [int(i) for i in shown(answer.values) if h[i] > HIGH_LEVERAGE]
     if not set(high) <= {int(i) for i in at}:
         return None
@@ -165,8 +138,8 @@ def _ranking(
     question: Question, estimate: NDArray[np.float64], refit: NDArray[np.float64], at: NDArray[np.int64]
 ) -> tuple[tuple[str, float], ...]:
     """The estimates beside two cheap rankings of the same rows: similarity to the query, and the row's own loss."""
-    head, similarity = question.attribution.head, question.similarity()
-    own = to_numpy(head.loss.value(head.outputs, head.targets))[at]
+    model, similarity = question.attribution, question.similarity()
+    own = to_numpy(model.loss.value(model.outputs, model.targets))[at]
     sizes = {
         "these estimates": np.abs(estimate),
         "similar columns": None if similarity is None else similarity[:, at],
@@ -178,21 +151,14 @@ def _ranking(
 
 def _separable(adapted: Adapted, attribution: Attribution, leverage: float) -> bool:
     """Every training row fitted with near certainty: θ grows like log(1/λ), scores are quotients of tiny numbers."""
-    head = attribution.head
-    if adapted.kind != "classification" or not head.loss.smooth:
+    if adapted.kind != "classification" or not attribution.loss.smooth:
         return False
-    losses = to_numpy(head.loss.value(head.outputs, head.targets))[to_numpy(head.weights) > 0]
+    losses = to_numpy(attribution.loss.value(attribution.outputs, attribution.targets))
+    losses = losses[to_numpy(attribution.weights) > 0]
     largest = float(np.max(losses, initial=0.0))
     return largest < CERTAIN or (largest < NEARLY_CERTAIN and leverage > HELD)
 
 
 def _damping_change(attribution: Attribution, answer: Answer) -> float | None:
     """Relative change of the solves when the damping doubles; None without damping."""
-    if attribution.damping == 0.0 or not answer.solutions:
-        return None
-    x = answer.solutions[0].x
-    b = attribution.at_removal[0].matmul(x)
-    twice = Attribution(attribution.head, attribution.solver, 2.0 * attribution.damping)
-    again = to_numpy(twice.at_removal[1](b).x)
-    size = float(np.linalg.norm(to_numpy(x)))
-    return float(np.linalg.norm(again - to_numpy(x))) / size if size > 0 else 0.0
+    return attribution.damping_change(answer.solutions[0], 2.0) if answer.solutions else None

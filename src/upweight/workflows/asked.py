@@ -5,7 +5,7 @@ Stands on table_model and explain; the commands stand on it.
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,9 @@ from upweight.errors import InputError
 from upweight.tables.read import read_table
 from upweight.tables.target import require_column
 from upweight.workflows.explain import worst
-from upweight.workflows.table_model import TableModel, without
+from upweight.workflows.out_of_fold import losses_out_of_fold
+from upweight.workflows.table_model import TableModel
+from upweight.workflows.taken_out import without
 
 __all__ = ["AT_ONCE", "Asked", "ask_query", "ask_rows", "ask_worst"]
 
@@ -43,7 +45,7 @@ def ask_rows(table: TableModel, ids: Sequence[str], keep: bool = False, solver: 
 
 
 def ask_worst(table: TableModel, k: int, keep: bool = False, solver: str = "auto") -> Asked:
-    """The k held-out rows with most loss; where no row was held out, the training rows with most loss without them.
+    """The k held-out rows with most loss; where no row was held out, the training rows with most loss out of fold.
 
     Raises: InputError if k is no count.
     """
@@ -53,11 +55,10 @@ def ask_worst(table: TableModel, k: int, keep: bool = False, solver: str = "auto
     if len(table.held_out):
         at = table.held_out[worst(table.influence, table.x(table.held_out), table.y(table.held_out), k)]
         return _of_file(table, [int(i) for i in at], keep, solver)
-    alone = table.influence.self_influence()
-    own = table.influence.attribution.head
-    loss = np.asarray(own.loss.value(own.outputs, own.targets)) + alone.values[0]
-    at = table.train[np.argsort(-loss, kind="stable")[:k]]
-    return _of_file(table, [int(i) for i in at], keep, solver)
+    loss, said = losses_out_of_fold(table.influence, table.arrangement.take(table.train))
+    known = np.flatnonzero(np.isfinite(loss))
+    at = table.train[known[np.argsort(-loss[known], kind="stable")[:k]]]
+    return _of_file(replace(table, notes=(*table.notes, said)), [int(i) for i in at], keep, solver)
 
 
 def ask_query(table: TableModel, path: str | os.PathLike[str], id_column: str | None = None) -> Asked:
@@ -83,10 +84,12 @@ def _of_file(table: TableModel, at: list[int], keep: bool, solver: str) -> Asked
     left = table if keep else without(table, at, solver)
     train, held = set(table.train.tolist()), set(table.held_out.tolist())
     learnt = "left among the training rows" if keep else "taken out of the training rows first"
-    origins = tuple(
-        learnt if i in train else "held out of the training rows" if i in held else "without a known target" for i in at
-    )
     y = left.y(at)
+    apart = ["without a known target" if unknown else "neither learnt from nor held out" for unknown in y.isna()]
+    origins = tuple(
+        learnt if i in train else "held out of the training rows" if i in held else other
+        for i, other in zip(at, apart, strict=True)
+    )
     return Asked(left, left.x(at), None if y.isna().all() else y, left.shown(left.frame.iloc[at]), origins)
 
 

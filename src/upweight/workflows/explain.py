@@ -19,7 +19,6 @@ from upweight.influence import Influence
 from upweight.measurement import decided
 from upweight.questions.base import rows_as_they_are
 from upweight.questions.on_set import as_predicted
-from upweight.removal.effects import query_outputs
 from upweight.scores import Scores
 from upweight.validation.check import Check
 from upweight.validation.grade import Grade
@@ -174,12 +173,12 @@ def harmful_overall(
 def says(influence: Influence, X: Any) -> tuple[list[Any], NDArray[np.float64] | None]:
     """What the model says of each row of X: classes, or numbers; and how sure it is (None without probabilities)."""
     adapted = influence.adapted
-    return _said(influence, query_outputs(influence.attribution.head, adapted.read_query(X)))
+    return _said(influence, to_numpy(influence.attribution.query_outputs(adapted.read_query(X))))
 
 
 def _said_of(influence: Influence, at: Sequence[int]) -> tuple[list[Any], NDArray[np.float64] | None]:
     """The same of training rows, by position."""
-    return _said(influence, influence.attribution.head.outputs[np.asarray(at, dtype=int)])
+    return _said(influence, influence.attribution.outputs[np.asarray(at, dtype=int)])
 
 
 def _said(influence: Influence, z: Any) -> tuple[list[Any], NDArray[np.float64] | None]:

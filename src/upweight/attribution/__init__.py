@@ -1,0 +1,6 @@
+"""A fitted model made ready for every question: one kind of model a file."""
+
+from upweight.attribution.base import Attribution
+from upweight.attribution.head import HeadAttribution
+
+__all__ = ["Attribution", "HeadAttribution"]
