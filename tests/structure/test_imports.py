@@ -14,7 +14,7 @@ import upweight
 SOURCE = Path(upweight.__file__).parent
 BANDS = {
     1: {"errors", "shapes", "arrays", "randomness", "files", "store"},
-    2: {"features", "params", "output_loss", "linear_head", "measurement", "gradients"},
+    2: {"features", "params", "output_loss", "linear_head", "measurement", "gradients", "derivatives", "network"},
     3: {"curvature", "solvers", "newton"},
     4: {"sensitivity", "removal", "attribution", "validation", "display", "scores"},
     5: {"adapters", "tables", "questions", "influence", "workflows"},
