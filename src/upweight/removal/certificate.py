@@ -55,7 +55,8 @@ def certify(
 ) -> Certificate:
     """Proves how far `refitted` is from the optimum without `rows` (positions).
 
-    `factors`: what the rows weigh instead, times what they did. `solver` prepares H̃; dense Cholesky unless given. One that iterates estimates the bound, and the sentence says so.
+    `factors`: what the rows weigh instead, times what they did; 0 unless given. `solver` prepares H̃; dense Cholesky
+    unless given. One that iterates estimates the bound, and the sentence says so.
     """
     xp = namespace(head.weights)
     keep = np.ones(head.n)

@@ -23,7 +23,7 @@ from upweight.params import Params
 from upweight.randomness import generator
 from upweight.removal.leverage import SMALLEST_GAP
 from upweight.shapes import Array, Float, Vector
-from upweight.solvers import CG, Cholesky, Prepared, Woodbury
+from upweight.solvers import CG, Prepared, Woodbury
 from upweight.solvers.preconditioner import Approximation
 from upweight.solvers.symmetric import symmetric
 
@@ -126,7 +126,7 @@ def direction_name(params: Params, direction: Vector) -> str:
     return f"a combination of {listed(names)}"
 
 
-# -- the right-hand side ------------------------------------------------------------------------------------------------
+# -- the right-hand side ----------------------------------------------------------------------------------------------
 
 
 def _pulled(head: LinearHead, rows: Array, pulls: Float[Array, "m c"]) -> Vector:
@@ -144,7 +144,7 @@ def _penalty_pull(head: LinearHead, rows: Array, e: Float[Array, " m"]) -> Vecto
     return head.scale * xp.sum(e * xp.take(head.shares, rows)) * head.penalty_gradient
 
 
-# -- through the rows ---------------------------------------------------------------------------------------------------
+# -- through the rows -------------------------------------------------------------------------------------------------
 
 
 def _enough(head: LinearHead) -> int:
@@ -209,7 +209,7 @@ def _own_blocks(head: LinearHead, prepared: Prepared, rows: Array, x: Float[Arra
     return head.scale * namespace(x).sum(_images(head, prepared, x) * x[:, None, None, :], axis=3)
 
 
-# -- through the parameters ---------------------------------------------------------------------------------------------
+# -- through the parameters -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
