@@ -4,7 +4,6 @@ Stands on adapters, attribution, validation; workflows and faces stand on it. Pu
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -15,8 +14,8 @@ from upweight import questions
 from upweight.adapters import Adapted, adapt
 from upweight.display.words import among, count
 from upweight.errors import InputError, listed
+from upweight.outcomes import Refit, SmallestFlip
 from upweight.questions import Question
-from upweight.removal.certificate import Certificate
 from upweight.scores import Scores
 from upweight.solvers import Solver
 from upweight.validation.check import Check
@@ -27,30 +26,6 @@ __all__ = ["Influence", "Refit", "SmallestFlip"]
 RowIds = Any  # a list, an array, an Index or a Series of row ids
 
 VISIBLE = 1e-3  # a shift of an output that a person could read off a prediction
-
-
-@dataclass(frozen=True, eq=False)
-class Refit:
-    """The model really refitted without some rows."""
-
-    model: Any  # the user's own class, fitted
-    rows: tuple[Any, ...]
-    certificate: Certificate
-    meaning: str
-    converged: bool
-
-
-@dataclass(frozen=True, eq=False)
-class SmallestFlip:
-    """The smallest set of rows found whose removal flips a prediction, confirmed by a refit; or that none was found."""
-
-    rows: tuple[Any, ...]  # row ids; empty where none was found
-    found: bool
-    before: Any  # what the model predicts now, and after the refit
-    after: Any
-    margin: tuple[float, float, float] | None  # now, predicted without them, really without them
-    proved: bool  # the refit's certificate is smaller than the margin
-    sentence: str
 
 
 class Influence:
@@ -209,4 +184,5 @@ class Influence:
             rows=lambda at: questions.rows_as_they_are(adapted.rows, at),
             refitter=question.refits,
             notes=adapted.notes,
+            distance=questions.distance(question),
         )

@@ -9,6 +9,7 @@ from upweight.attribution import Attribution
 from upweight.errors import InputError, MeasurementError
 from upweight.measurement import decided, measurement
 from upweight.questions.base import Answer, Question, rows_as_they_are
+from upweight.questions.distance import distance
 from upweight.questions.flipping import flip
 from upweight.questions.on_parameter import OnParameter
 from upweight.questions.on_queries import OnQueries
@@ -17,7 +18,7 @@ from upweight.questions.own_loss import OwnLoss
 from upweight.questions.trust import check, signals
 from upweight.shapes import Array
 
-__all__ = ["Answer", "OwnLoss", "Question", "ask", "check", "flip", "rows_as_they_are", "signals"]
+__all__ = ["Answer", "OwnLoss", "Question", "ask", "check", "distance", "flip", "rows_as_they_are", "signals"]
 
 
 def ask(
