@@ -2,5 +2,6 @@
 
 from upweight.attribution.base import Attribution
 from upweight.attribution.head import HeadAttribution
+from upweight.attribution.perturbable import Perturbable
 
-__all__ = ["Attribution", "HeadAttribution"]
+__all__ = ["Attribution", "HeadAttribution", "Perturbable"]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from upweight.output_loss import OutputLoss
 from upweight.removal.certificate import Certificate
 from upweight.removal.effects import Removals
+from upweight.removal.group import GroupMoves
 from upweight.shapes import Array, Bool, Float, Vector, Vectors
 from upweight.solvers import Prepared, Solution, Solver
 
@@ -120,8 +121,17 @@ class Attribution(Protocol):
         """How far each row's own outputs move when it leaves."""
         ...
 
-    def refitted(self, sets: Sequence[Sequence[int]]) -> tuple[Any, Bool[Array, " k"]]:
-        """States after really removing each set of rows (positions), and whether each refit can be believed."""
+    def refitted(
+        self, sets: Sequence[Sequence[int]], factors: Sequence[Sequence[float]] | None = None
+    ) -> tuple[Any, Bool[Array, " k"]]:
+        """States after really removing each set of rows (positions), and whether each refit can be believed.
+
+        `factors`: what each set's rows weigh instead, times what they did.
+        """
+        ...
+
+    def moved(self, rows: Sequence[int], factors: Sequence[float]) -> GroupMoves:
+        """Where θ goes, estimated, when these rows together weigh `factors` times what they did."""
         ...
 
     def optimum(self, settled: bool) -> Any:
@@ -140,8 +150,8 @@ class Attribution(Protocol):
         """One parameter at k states."""
         ...
 
-    def certificate(self, rows: Sequence[int], state: Any) -> Certificate:
-        """What is proved of the refit without these rows."""
+    def certificate(self, rows: Sequence[int], state: Any, factors: Sequence[float] | None = None) -> Certificate:
+        """What is proved of the refit without these rows, or with these factors on their weights."""
         ...
 
     def leverage_of(self, rows: Sequence[int]) -> float:

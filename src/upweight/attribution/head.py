@@ -10,14 +10,18 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from upweight.arrays import namespace, to_numpy
+from upweight.arrays import blocks, namespace, to_numpy
 from upweight.curvature import HeadCurvature
 from upweight.features import Features, Taken, rounded
-from upweight.gradients import HeadSource
+from upweight.gradients import HeadSource, PerturbedSource
+from upweight.gradients.perturbed import replaced_inputs
 from upweight.linear_head import LinearHead
 from upweight.output_loss import OutputLoss
+from upweight.perturbation import Perturbation
 from upweight.removal.certificate import Certificate, certify
+from upweight.removal.changed_refit import Changed, refit_changed
 from upweight.removal.effects import Removals, gradient_directions, output_directions, query_outputs
+from upweight.removal.group import GroupMoves, direction_name, group_newton, one_by_one, plain_sum, way_left
 from upweight.removal.leverage import (
     SMALLEST_GAP,
     Leverage,
@@ -26,7 +30,7 @@ from upweight.removal.leverage import (
     removal_curvature,
 )
 from upweight.removal.support import refit_on_support
-from upweight.sensitivity import Implicit
+from upweight.sensitivity import Implicit, Response
 from upweight.shapes import Array, Bool, Float, Vector, Vectors
 from upweight.solvers import Cholesky, Prepared, Solution, Solver
 from upweight.solvers.auto import choose, solve_by_name
@@ -74,7 +78,7 @@ class HeadAttribution:
         else:
             self.solver = solve_by_name(solver) if isinstance(solver, str) else solver
             self.reason = "as asked"
-        self._refits: dict[tuple[int, ...], tuple[Array, bool]] = {}
+        self._refits: dict[tuple[tuple[int, float], ...], tuple[Array, bool]] = {}
 
     @property
     def n(self) -> int:
@@ -165,6 +169,33 @@ class HeadAttribution:
             return Removals.of(Implicit(self.at_removal[1]), self.leverage.source, v)
         return Removals.of(Implicit(self.prepared), HeadSource.plain(self.head), v)
 
+    def perturbed(self, v: Vectors, perturbation: Perturbation, rows: NDArray[np.int64] | None) -> Response:
+        """∂m/∂ε of k linear measurements in blocks of these rows (positions; None: all)."""
+        return Implicit(self.prepared).adjoint(v, PerturbedSource(self.head, perturbation, rows))
+
+    def replaced(self, images: Vectors, rows: NDArray[np.int64], inputs: Features) -> Float[Array, "k m"]:
+        """Estimated change of k measurements if row `rows`[m] read inputs [m] instead; `images` are H⁻¹∇m."""
+        parts = [
+            replaced_inputs(self.head, images, rows[some], inputs.take(np.arange(some.start, some.stop)))
+            for some in blocks(inputs.rows, 32.0 * inputs.columns)
+        ]
+        return namespace(images).concat(parts, axis=1)
+
+    def unlike(self, rows: NDArray[np.int64], inputs: Features) -> Bool[Array, " m"]:
+        """Whether inputs [m] are other than what the rows read now."""
+        xp = namespace(self.head.weights)
+        return xp.concat(
+            [
+                xp.any(inputs.take(np.arange(s.start, s.stop)) != self.head.features.take(rows[s]), axis=1)
+                for s in blocks(inputs.rows, 32.0 * inputs.columns)
+            ]
+        )
+
+    def changed(self, changed: Changed) -> tuple[Vectors, Bool[Array, " m"]]:
+        """θ after refits with one row changed each [m, p], and whether each refit found its optimum."""
+        refits = refit_changed(self.head, self._direct, changed)
+        return refits.vectors, refits.converged
+
     def query_outputs(self, inputs: Features) -> Float[Array, "q c"]:
         """z of the queries."""
         return query_outputs(self.head, inputs)
@@ -194,12 +225,23 @@ class HeadAttribution:
         """Of every row, in [0, 1)."""
         return self.leverage.h
 
-    def refitted(self, sets: Sequence[Sequence[int]]) -> tuple[Vectors, Bool[Array, " k"]]:
-        """θ after really removing each set of rows (positions) [k, p], and whether each refit found its optimum."""
-        keys = [tuple(sorted({int(r) for r in rows})) for rows in sets]
+    def refitted(
+        self, sets: Sequence[Sequence[int]], factors: Sequence[Sequence[float]] | None = None
+    ) -> tuple[Vectors, Bool[Array, " k"]]:
+        """θ after really removing each set of rows (positions) [k, p], and whether each refit found its optimum.
+
+        `factors`: what each set's rows weigh instead, times what they did.
+        """
+        weighed = [[0.0] * len(rows) for rows in sets] if factors is None else factors
+        keys = [
+            tuple(sorted({int(r): float(f) for r, f in zip(rows, one, strict=True)}.items()))
+            for rows, one in zip(sets, weighed, strict=True)
+        ]
         new = [key for key in dict.fromkeys(keys) if key not in self._refits]
         if new:
-            refits = refit_on_support(self.head, self._direct, new)
+            plain = all(f == 0.0 for key in new for _, f in key)
+            rows, anew = ([[pair[part] for pair in key] for key in new] for part in (0, 1))
+            refits = refit_on_support(self.head, self._direct, rows, None if plain else anew)
             for j, key in enumerate(new):
                 self._refits[key] = (refits.vectors[j, :], bool(refits.converged[j]))
         xp = namespace(self.head.weights)
@@ -233,9 +275,27 @@ class HeadAttribution:
         """One parameter at k parameter vectors."""
         return states[:, index]
 
-    def certificate(self, rows: Sequence[int], state: Vector) -> Certificate:
-        """What is proved of the refit without these rows."""
-        return certify(self.head, rows, state, self.certifier)
+    def moved(self, rows: Sequence[int], factors: Sequence[float]) -> GroupMoves:
+        """Where θ goes, estimated, when these rows together weigh `factors` times what they did."""
+        head, xp = self.head, namespace(self.head.weights)
+        at, f = xp.asarray(np.asarray(rows, dtype=np.int64)), xp.asarray(np.asarray(factors), dtype=head.weights.dtype)
+        step = group_newton(head, self.prepared, at, f, self.damping)
+        deltas = (
+            step.delta,
+            plain_sum(head, self.prepared, at, f),
+            one_by_one(self.at_removal[0], self._direct, at, f),
+        )
+        states = xp.stack([self.vector + delta for delta in deltas])
+        left = way_left(head, self.prepared, at, f, step.delta)
+        if step.held is None:
+            return GroupMoves(states, left, step.how)
+        z = self.row_outputs_at(xp.stack([self.vector, self.vector + step.held]), rows)
+        along = self.vector + step.held / xp.max(xp.abs(z[1, :, :] - z[0, :, :]))
+        return GroupMoves(states, left, step.how, direction_name(head.params, step.held), along[None, :])
+
+    def certificate(self, rows: Sequence[int], state: Vector, factors: Sequence[float] | None = None) -> Certificate:
+        """What is proved of the refit without these rows, or with these factors on their weights."""
+        return certify(self.head, rows, state, self.certifier, factors)
 
     def without(self, out: Sequence[int]) -> "HeadAttribution":
         """The same made ready around the refit without these rows, which keep their places with weight 0."""

@@ -12,6 +12,7 @@ Stands on curvature and solvers. Source: METHODS.md 2.2, 11.31; Woodbury (1950);
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from upweight.solvers import CG, Prepared, Woodbury
 from upweight.solvers.preconditioner import Approximation
 from upweight.solvers.symmetric import symmetric
 
-__all__ = ["GroupStep", "direction_name", "group_newton", "one_by_one", "plain_sum"]
+__all__ = ["GroupMoves", "GroupStep", "direction_name", "group_newton", "one_by_one", "plain_sum", "way_left"]
 
 FEW = 1000  # rows × outputs up to which their own system is cheaper than H written out again
 DENSE = 4000  # parameters, or rows × outputs of all rows, up to which a matrix is written out
@@ -43,6 +44,17 @@ class GroupStep:
     delta: Vector  # [p]
     held: Vector | None  # [p] what these rows alone determine: it stays where it is in `delta`
     how: str
+
+
+@dataclass(frozen=True)
+class GroupMoves:
+    """Where θ goes, as an attribution's states; `left`: of the way, what one Newton step may still be short of."""
+
+    states: Any  # [3, …]: group Newton, plain sum, one by one
+    left: float
+    how: str
+    held: str = ""  # what these rows alone determine, by name; it stays where it is
+    along: Any = None  # [1, …] the state moved along it, so far that these rows' own outputs move by 1 at most
 
 
 def group_newton(
@@ -113,6 +125,18 @@ def one_by_one(curvature: HeadCurvature, prepared: Prepared, rows: Array, factor
     b = head.scale * _pulled(head, rows, xp.concat(corrected, axis=0))
     delta = -prepared(b[None, :]).x[0, :]
     return delta if t is None else delta - head.scale * xp.sum(e * xp.take(head.shares, rows)) * t[0, :]
+
+
+def way_left(head: LinearHead, prepared: Prepared, rows: Array, factors: Float[Array, " m"], delta: Vector) -> float:
+    """Norm of H⁻¹ × the gradient that is left at θ + δθ, over the norm of δθ, both by H: about the relative error."""
+    xp = namespace(delta)
+    keep = np.ones(head.n)
+    keep[to_numpy(rows)] = to_numpy(factors)
+    there, left = head.at(head.params.vector + delta).without(xp.asarray(keep, dtype=head.weights.dtype))
+    r = there.gradient - (1.0 - left) * there.penalty_gradient
+    way = float(xp.sum(delta * HeadCurvature(head).matmul(delta[None, :])[0, :]))
+    short = abs(float(xp.sum(r * prepared(r[None, :]).x[0, :])))
+    return (short / way) ** 0.5 if way > 0 else 0.0
 
 
 def direction_name(params: Params, direction: Vector) -> str:
