@@ -17,7 +17,7 @@ BANDS = {
     2: {"features", "params", "output_loss", "linear_head", "measurement", "gradients", "derivatives", "network",
         "perturbation", "optimisers", "training_run", "training_start", "training_step"},
     3: {"curvature", "solvers", "newton"},
-    4: {"sensitivity", "removal", "attribution", "validation", "display", "saved_scores", "scores"},
+    4: {"sensitivity", "removal", "attribution", "validation", "display", "saved_scores", "scores", "relabel", "feature_effects"},
     5: {"adapters", "tables", "questions", "outcomes", "influence", "workflows"},
     6: {"cli"},
 }

@@ -107,6 +107,8 @@ def assemble(
         convention=_convention(reading, wrapped),
         notes=tuple(remarks),
         fitted=at_user.params.vector,
+        class_factors=reading.class_factors,
+        stages=wrapped.stages,
     )
 
 

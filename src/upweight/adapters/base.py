@@ -66,3 +66,5 @@ class Adapted:
     convention: str  # one sentence: what the refit divides by, what stays frozen (preprocessing, C, class weights)
     notes: tuple[str, ...] = field(default=())  # * sentences: constant column, class with one member, slack of L1 …
     fitted: Array | None = None  # θ [p] as the user's own solver left it, where `objective` was polished
+    class_factors: Array | None = None  # what each class weighs a row with, inside the weights; None: 1
+    stages: tuple[Any, ...] = ()  # frozen pipelines of transformers between `rows` and the features

@@ -109,6 +109,7 @@ def _read(task: Task, strength: float, share: float, chosen: bool) -> Reading:
         has_probability=True,
         l1=l1 if share else None,
         frozen=(*(("the choice of C",) if chosen else ()), *(("class weights",) if frozen else ())),
+        class_factors=factors,
     )
 
 

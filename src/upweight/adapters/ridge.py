@@ -110,6 +110,7 @@ def _classifier(task: Task, alpha: Any, plain: Any, frozen: tuple[str, ...]) -> 
         promise=_promise(task),
         spread=_spread(targets.reshape(task.n, c), weights),
         frozen=(*frozen, *(("class weights",) if settings else ())),
+        class_factors=factors,
     )
 
 

@@ -116,6 +116,7 @@ def read_sgd_classifier(task: Task) -> Reading:
         has_probability=estimator.loss in PROBABILITY,
         l1=l1,
         frozen=("class weights",) if settings else (),
+        class_factors=factors if c == 1 else None,
     )
 
 

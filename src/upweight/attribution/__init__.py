@@ -1,7 +1,7 @@
 """A fitted model made ready for every question: one kind of model a file."""
 
-from upweight.attribution.base import Attribution
+from upweight.attribution.base import COUNTERFACTUALS, Attribution
 from upweight.attribution.head import HeadAttribution
 from upweight.attribution.perturbable import Perturbable
 
-__all__ = ["Attribution", "HeadAttribution", "Perturbable"]
+__all__ = ["COUNTERFACTUALS", "Attribution", "HeadAttribution", "Perturbable"]

@@ -126,6 +126,16 @@ class HeadAttribution:
         shares = to_numpy(self.head.shares)
         return self.head.loss.concordance == 0.0 and bool(np.all(shares == shares[0]))
 
+    @property
+    def counterfactual(self) -> str:
+        """A convex fit ends at its optimum."""
+        return "optimum"
+
+    @property
+    def refits_shown(self) -> bool:
+        """A few Newton steps each."""
+        return True
+
     def index(self, name: str) -> int:
         """Where the parameter of this name stands in θ.
 
@@ -196,6 +206,10 @@ class HeadAttribution:
         refits = refit_changed(self.head, self._direct, changed)
         return refits.vectors, refits.converged
 
+    def taken_out(self, removal: str) -> str:
+        """How `removals` takes a row out, in words."""
+        return "each row taken out by a Newton step with its leverage" if removal == "leverage" else "plain derivative"
+
     def query_outputs(self, inputs: Features) -> Float[Array, "q c"]:
         """z of the queries."""
         return query_outputs(self.head, inputs)
@@ -240,8 +254,8 @@ class HeadAttribution:
         new = [key for key in dict.fromkeys(keys) if key not in self._refits]
         if new:
             plain = all(f == 0.0 for key in new for _, f in key)
-            rows, anew = ([[pair[part] for pair in key] for key in new] for part in (0, 1))
-            refits = refit_on_support(self.head, self._direct, rows, None if plain else anew)
+            anew = None if plain else [[f for _, f in key] for key in new]
+            refits = refit_on_support(self.head, self._direct, [[r for r, _ in key] for key in new], anew)
             for j, key in enumerate(new):
                 self._refits[key] = (refits.vectors[j, :], bool(refits.converged[j]))
         xp = namespace(self.head.weights)

@@ -2,5 +2,6 @@
 
 from upweight.gradients.base import GradientSource
 from upweight.gradients.head import HeadSource
+from upweight.gradients.perturbed import PerturbedSource
 
-__all__ = ["GradientSource", "HeadSource"]
+__all__ = ["GradientSource", "HeadSource", "PerturbedSource"]

@@ -26,7 +26,7 @@ class GradientSource(Protocol):
         """s: θ moves by −s H⁻¹ g_i per unit of the row's weight factor."""
         ...
 
-    def dot(self, vectors: Vectors) -> Iterator[tuple[slice, Float[Array, "k b"]]]:
+    def dot(self, vectors: Vectors) -> Iterator[tuple[slice, Float[Array, "k b *m"]]]:
         """Each vector against every row, in row blocks."""
         ...
 
@@ -34,6 +34,6 @@ class GradientSource(Protocol):
         """How `dot` makes its products with these where not in full precision; else ""."""
         ...
 
-    def combine(self, e: Float[Array, "j n"]) -> Float[Array, "j p"]:
+    def combine(self, e: Float[Array, "j n *m"]) -> Float[Array, "j p"]:
         """Σ_i e_i g_i."""
         ...

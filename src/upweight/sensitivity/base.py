@@ -19,7 +19,7 @@ class Response:
     """∂m/∂(row factor) for q measurements, streamed: blocks of rows, and what the solver says of itself."""
 
     solution: Solution
-    blocks: Iterator[tuple[slice, Float[Array, "q b"]]]
+    blocks: Iterator[tuple[slice, Float[Array, "q b *m"]]]
 
 
 @runtime_checkable
@@ -30,6 +30,6 @@ class Sensitivity(Protocol):
         """∇m [q, p] against every row."""
         ...
 
-    def forward(self, e: Float[Array, "j n"], source: GradientSource) -> Float[Array, "j p"]:
+    def forward(self, e: Float[Array, "j n *m"], source: GradientSource) -> Float[Array, "j p"]:
         """How θ moves when the row factors move by e."""
         ...

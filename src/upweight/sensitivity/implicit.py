@@ -24,12 +24,12 @@ class Implicit:
         """−s (H⁻¹∇m)·g_i: one solve per measurement, one pass over the rows for all."""
         solution = self.prepared(v)
 
-        def stream() -> Iterator[tuple[slice, Float[Array, "q b"]]]:
+        def stream() -> Iterator[tuple[slice, Float[Array, "q b *m"]]]:
             for rows, products in source.dot(solution.x):
                 yield rows, -source.scale * products
 
         return Response(solution, stream())
 
-    def forward(self, e: Float[Array, "j n"], source: GradientSource) -> Float[Array, "j p"]:
+    def forward(self, e: Float[Array, "j n *m"], source: GradientSource) -> Float[Array, "j p"]:
         """−s H⁻¹ Σ e_i g_i."""
         return -source.scale * self.prepared(source.combine(e)).x
