@@ -67,7 +67,7 @@ def draw_influence(
             label=f"{verdict_label(verdict)} ({int(at.sum()):,})",
             rasterized=len(values) > MANY,
         )
-    axes.set(xlabel=x_label, ylabel=y_label, title=title)
+    axes.set(xlabel=_plain(x_label), ylabel=_plain(y_label), title=_plain(title))
     axes.legend(frameon=False, fontsize="small")
     return axes
 
@@ -84,7 +84,7 @@ def draw_agreement(ax: Any, estimate: NDArray[np.float64], refit: NDArray[np.flo
         axes.set(xlim=ends, ylim=ends)
     axes.plot(ends, ends, color=PLAIN, linewidth=0.8, linestyle=(0, (5, 4)), label="y = x", zorder=1)
     axes.scatter(x, y, s=26, facecolors="none", edgecolors=UP, rasterized=len(x) > MANY)
-    axes.set(xlabel=f"estimate ({unit})", ylabel=f"refit ({unit})", title=title)
+    axes.set(xlabel=_plain(f"estimate ({unit})"), ylabel=_plain(f"refit ({unit})"), title=_plain(title))
     axes.set_aspect("equal", adjustable="box")
     axes.legend(frameon=False, fontsize="small")
     return axes
@@ -112,10 +112,10 @@ def draw_features(ax: Any, names: Sequence[str], effects: NDArray[np.float64], x
             fontsize="small",
         )
     axes.axvline(0.0, color=PLAIN, linewidth=0.8)
-    axes.set_yticks(at, labels=[str(name) for name in names])
+    axes.set_yticks(at, labels=[_plain(str(name)) for name in names])
     axes.invert_yaxis()
     axes.margins(x=0.12)
-    axes.set(xlabel=x_label, title=title)
+    axes.set(xlabel=_plain(x_label), title=_plain(title))
     return axes
 
 
@@ -139,3 +139,8 @@ def _marker(verdict: Verdict) -> tuple[str, str]:
     if verdict in ("helpful", "raises"):
         return "^", UP
     return ("v", DOWN) if verdict in ("harmful", "lowers") else ("o", PLAIN)
+
+
+def _plain(text: str) -> str:
+    """A column may be called "price_$": matplotlib would read what stands between two of these as a formula."""
+    return text.replace("$", r"\$")

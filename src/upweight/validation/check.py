@@ -4,17 +4,21 @@ Stands on metrics, grade and display; knows neither models nor solvers. Source: 
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from upweight.display.blocks import Document, Facts, GradeView, Point, Reasons, Scatter, Section, Sentence
+from upweight.display.figures import draw_agreement
 from upweight.display.html import fragment
 from upweight.display.terminal import render
 from upweight.display.words import Effect, count, number, percent, short
 from upweight.validation.grade import Agreement, Grade
 from upweight.validation.metrics import Comparison, settled, spearman
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["Check", "Group", "Noise", "agreement", "size_rank"]
 
@@ -99,6 +103,15 @@ class Check:
             parts.append(f"real effect {number(c.slope, decimals=2)} times the estimate")
         done = f"{count(len(self.row_ids), 'row')} really removed, model refitted"
         return f"{done}: {', '.join(parts)}" if parts else done
+
+    def plot(self, ax: Any = None) -> "Axes":
+        """Refits over estimates, every query of every row removed, on y = x; returns matplotlib's axes.
+
+        ax: axes to draw on; None: new ones. Raises: MissingExtra without matplotlib.
+        """
+        why = self.comparison.reasons.get("slope", "")
+        title = f"slope {number(self.slope, decimals=2, reason=why)} · grade {self.grade.letter}"
+        return draw_agreement(ax, self.estimate, self.refit, self.unit, title)
 
     def document(self) -> Document:
         """The Trust section on its own."""
