@@ -8,17 +8,32 @@ from upweight.arrays import namespace, to_numpy
 from upweight.attribution import Attribution
 from upweight.errors import InputError, MeasurementError
 from upweight.measurement import decided, measurement
-from upweight.questions.base import Answer, Question, rows_as_they_are
+from upweight.questions.base import Answer, Movable, Question, rows_as_they_are
 from upweight.questions.distance import distance
+from upweight.questions.features import features, strongest_rows
 from upweight.questions.flipping import flip
 from upweight.questions.on_parameter import OnParameter
 from upweight.questions.on_queries import OnQueries
 from upweight.questions.on_set import OnSet
 from upweight.questions.own_loss import OwnLoss
+from upweight.questions.relabel import relabel
 from upweight.questions.trust import check, signals
 from upweight.shapes import Array
 
-__all__ = ["Answer", "OwnLoss", "Question", "ask", "check", "distance", "flip", "rows_as_they_are", "signals"]
+__all__ = [
+    "Answer",
+    "OwnLoss",
+    "Question",
+    "ask",
+    "check",
+    "distance",
+    "features",
+    "flip",
+    "relabel",
+    "rows_as_they_are",
+    "signals",
+    "strongest_rows",
+]
 
 
 def ask(
@@ -27,7 +42,7 @@ def ask(
     x_query: Any,
     y_query: Any,
     measured: str | Callable[[Any, Any], float],
-) -> Question:
+) -> Movable:
     """The question behind a measurement.
 
     Raises: MeasurementError, InputError.

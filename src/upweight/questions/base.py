@@ -17,7 +17,20 @@ from upweight.arrays import to_numpy
 from upweight.attribution import Attribution
 from upweight.solvers import Solution
 
-__all__ = ["Answer", "Question", "changes", "finite", "measured_at", "optimum", "query_chunks", "rows_as_they_are"]
+__all__ = [
+    "ROW_REMOVED",
+    "Answer",
+    "Movable",
+    "Question",
+    "changes",
+    "finite",
+    "measured_at",
+    "optimum",
+    "query_chunks",
+    "rows_as_they_are",
+]
+
+ROW_REMOVED = "if that training row were removed"  # of every question's meaning
 
 CHUNK_BYTES = 256 * 2**20  # gradients of the queries that are solved for at once
 
@@ -85,6 +98,19 @@ class Question(Protocol):
 
     def similarity(self) -> NDArray[np.float64] | None:
         """[q, n]: how near each row is to each query, the cheap baseline; None without queries."""
+        ...
+
+
+@runtime_checkable
+class Movable(Question, Protocol):
+    """A question that can be asked again at other parameters, of as many as one likes."""
+
+    def at(self, states: Any) -> NDArray[np.float64]:
+        """[k, q]: the measurement at k states of the attribution."""
+        ...
+
+    def along(self, states: Any) -> NDArray[np.float64]:
+        """[k, q]: its change up to each state by its derivative; evaluated where it has none."""
         ...
 
 

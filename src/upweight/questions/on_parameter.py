@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from upweight.adapters import Adapted
 from upweight.arrays import namespace, to_numpy
 from upweight.attribution import Attribution
-from upweight.questions.base import Answer, changes, finite
+from upweight.questions.base import ROW_REMOVED, Answer, changes, finite
 
 __all__ = ["OnParameter"]
 
@@ -33,7 +34,7 @@ class OnParameter:
     def meaning(self) -> str:
         """Change of what, without what, under which refit."""
         return (
-            f"Estimated change of the parameter {self.parameter} if that training row were removed and the "
+            f"Estimated change of the parameter {self.parameter} {ROW_REMOVED} and the "
             f"{self.adapted.model_name} refitted; {self.adapted.convention}."
         )
 
@@ -56,7 +57,15 @@ class OnParameter:
     def after(self, sets: Sequence[Sequence[int]]) -> NDArray[np.float64]:
         """[k, 1]."""
         states, converged = self.attribution.refitted(sets)
-        return np.where(converged[:, None], to_numpy(self.attribution.parameters_at(states, self._at))[:, None], np.nan)
+        return np.where(converged[:, None], self.at(states), np.nan)
+
+    def at(self, states: Any) -> NDArray[np.float64]:
+        """[k, 1]."""
+        return to_numpy(self.attribution.parameters_at(states, self._at))[:, None]
+
+    def along(self, states: Any) -> NDArray[np.float64]:
+        """[k, 1]: linear in itself."""
+        return self.at(states) - self.now()[None]
 
     def refits(self, rows: Sequence[int]) -> NDArray[np.float64]:
         """[r, 1]."""

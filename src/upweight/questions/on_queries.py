@@ -12,7 +12,7 @@ from upweight.adapters import Adapted, Inputs
 from upweight.arrays import to_numpy
 from upweight.attribution import Attribution
 from upweight.measurement import Measurement
-from upweight.questions.base import Answer, changes, finite, query_chunks
+from upweight.questions.base import ROW_REMOVED, Answer, changes, finite, query_chunks
 from upweight.removal.effects import Removals, evaluated
 from upweight.shapes import Array
 from upweight.solvers import Solution
@@ -52,8 +52,8 @@ class OnQueries:
         """Change of what, without what, under which refit."""
         label = "" if self.given else " (of the predicted label)"
         return (
-            f"Estimated change of the {self.name}{label} on each query, in {self.unit}, if that training row were "
-            f"removed and the {self.adapted.model_name} refitted; {self.adapted.convention}."
+            f"Estimated change of the {self.name}{label} on each query, in {self.unit}, {ROW_REMOVED} "
+            f"and the {self.adapted.model_name} refitted; {self.adapted.convention}."
         )
 
     @cached_property
@@ -102,10 +102,19 @@ class OnQueries:
     def after(self, sets: Sequence[Sequence[int]]) -> NDArray[np.float64]:
         """[k, q]."""
         states, converged = self.attribution.refitted(sets)
+        return np.where(converged[:, None], self.at(states), np.nan)
+
+    def at(self, states: Any) -> NDArray[np.float64]:
+        """[k, q]."""
         z = to_numpy(self.attribution.outputs_at(states, self.features))
-        values = [to_numpy(self.measured.value(z[j], self.targets)) for j in range(len(sets))]
-        out = np.asarray(values).reshape(len(sets), self.features.rows)
-        return np.where(converged[:, None], out, np.nan)
+        values = [to_numpy(self.measured.value(z[j], self.targets)) for j in range(len(z))]
+        return np.asarray(values).reshape(len(z), self.features.rows)
+
+    def along(self, states: Any) -> NDArray[np.float64]:
+        """[k, q]: ∇m · Δz."""
+        dz = to_numpy(self.measured.gradient(self._z, self.targets))
+        moves = to_numpy(self.attribution.outputs_at(states, self.features)) - self._z[None]
+        return np.asarray(np.sum(dz[None] * moves, axis=2))
 
     def refits(self, rows: Sequence[int]) -> NDArray[np.float64]:
         """[r, q]."""

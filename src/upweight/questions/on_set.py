@@ -12,7 +12,7 @@ from upweight.adapters import Adapted, Inputs
 from upweight.arrays import to_numpy
 from upweight.attribution import Attribution
 from upweight.errors import MeasurementError
-from upweight.questions.base import Answer, changes, finite
+from upweight.questions.base import ROW_REMOVED, Answer, changes, finite
 from upweight.removal.effects import evaluated
 from upweight.shapes import Array
 
@@ -40,7 +40,7 @@ class OnSet:
     def meaning(self) -> str:
         """Change of what, without what, under which refit."""
         return (
-            f"Estimated change of {self.name} over {self.features.rows:,} queries if that training row were removed "
+            f"Estimated change of {self.name} over {self.features.rows:,} queries {ROW_REMOVED} "
             f"and the {self.adapted.model_name} refitted; {self.adapted.convention}."
         )
 
@@ -66,9 +66,19 @@ class OnSet:
     def after(self, sets: Sequence[Sequence[int]]) -> NDArray[np.float64]:
         """[k, 1]."""
         states, converged = self.attribution.refitted(sets)
+        out = np.full((len(sets), 1), np.nan)
+        for j in np.flatnonzero(converged):  # without an optimum there may be no finite prediction to give it
+            out[j] = self.at(states[j : j + 1])[0]
+        return out
+
+    def at(self, states: Any) -> NDArray[np.float64]:
+        """[k, 1]."""
         z = to_numpy(self.attribution.outputs_at(states, self.features))
-        out = np.asarray([[self._measure(z[j])] for j in range(len(sets))]).reshape(len(sets), 1)
-        return np.where(converged[:, None], out, np.nan)
+        return np.asarray([self._measure(one) for one in z]).reshape(len(z), 1)
+
+    def along(self, states: Any) -> NDArray[np.float64]:
+        """[k, 1]: evaluated, since a function of whole predictions need have no derivative (AUROC, a recall)."""
+        return self.at(states) - self.now()[None]
 
     def refits(self, rows: Sequence[int]) -> NDArray[np.float64]:
         """[r, 1]."""
