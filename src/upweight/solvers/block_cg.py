@@ -31,6 +31,7 @@ __all__ = ["BlockCG"]
 
 SMALL = 1024  # parameters up to which the whole Hessian of a part of the rows is cheaper than leading directions
 SPREAD = 2  # times the parameters: how many rows that part has
+LEAST = 100  # rows that are tried before; fewer are no sample, and the columns are few anyhow
 SHOWN = 64  # rows whose leverages are made by the preconditioner itself
 FEW = 8  # right-hand sides up to which a smaller preconditioner pays
 TRUST = 3.0  # the trusted direction takes off at least this factor: stop that much earlier, then look
@@ -89,7 +90,9 @@ class _Ready:
     @cached_property
     def few(self) -> Approximation:
         if self.curvature.size <= SMALL:
-            return SampledHessian(SPREAD * self.curvature.size).prepare(self.curvature)
+            half = self.curvature.size // 2
+            fewer = half if half >= LEAST else 0
+            return SampledHessian(SPREAD * self.curvature.size, fewer=fewer).prepare(self.curvature)
         return self._sized(64, 100, 4_000).prepare(self.curvature)
 
     def near(self, k: int) -> Approximation:
@@ -104,9 +107,18 @@ class _Ready:
             r, c, p = jacobians.shape
             xp = namespace(jacobians)
             solved = xp.reshape(near.apply(xp.reshape(jacobians, (r * c, p))), (r, c, p))
-            return self.curvature.loss_scale() * (jacobians @ xp.matrix_transpose(solved))
+            found = self.curvature.loss_scale() * (jacobians @ xp.matrix_transpose(solved))
+            return found if near.drawn is None else self._with_own(found, xp.asarray(near.drawn)[rows], rows)
         assert self.many.row_leverages is not None
         return self.many.row_leverages(rows)
+
+    def _with_own(self, found: Float[Array, "r c c"], times: Float[Array, " r"], rows: Array) -> Float[Array, "r c c"]:
+        """B of M with each row's own curvature in it once, as in H: B (I + (1 − times) S B)⁻¹."""
+        assert isinstance(self.curvature, HeadCurvature)
+        xp = namespace(found)
+        own = self.curvature.outputs.blocks(rows) * (1.0 - times)[:, None, None]
+        mended = xp.linalg.solve(xp.eye(found.shape[1], dtype=found.dtype) + found @ own, found)
+        return 0.5 * (mended + xp.matrix_transpose(mended))
 
     def _leverages(self) -> Float[Array, "n c c"]:
         assert isinstance(self.curvature, RowJacobians)

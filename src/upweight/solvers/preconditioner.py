@@ -22,6 +22,7 @@ class Approximation:
     apply: Callable[[Vectors], Vectors]
     how: str  # said after "preconditioned by"; "" where there is nothing to say
     row_leverages: Callable[[Array], Float[Array, "b c c"]] | None = None  # s X_i M⁻¹ X_iᵀ of a slice or index
+    drawn: Float[Array, " n"] | None = None  # of a part of the rows: how often M has each row's own curvature
     near: bool = False  # M⁻¹ H is near 1, so that x + M⁻¹ (b − H x) is better than x without another product
 
 
@@ -63,5 +64,7 @@ class Diagonal:
         h = curvature.curvature_diagonal()
         xp = namespace(h)
         floor = float(xp.max(h)) * float(xp.finfo(h.dtype).eps) if h.shape[0] else 1.0
-        inverse = 1.0 / xp.where(h > floor, h, xp.full_like(h, max(floor, 1e-300)))
+        inverse = 1.0 / xp.where(
+            h > floor, h, xp.full_like(h, max(floor, float(xp.finfo(h.dtype).smallest_normal) ** 0.5))
+        )
         return Approximation(lambda vectors: vectors * inverse[None, :], "the curvature's diagonal")
