@@ -3,6 +3,7 @@
 Stands on adapters, attribution, validation; workflows and faces stand on it. Public surface: DESIGN.md 3.
 """
 
+import os
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -12,10 +13,14 @@ import pandas as pd
 
 from upweight import questions
 from upweight.adapters import Adapted, adapt
+from upweight.attribution import COUNTERFACTUALS, Attribution
 from upweight.display.words import among, count
-from upweight.errors import InputError, listed
+from upweight.errors import FileError, InputError, MissingExtra, listed
+from upweight.feature_effects import FeatureEffects
 from upweight.outcomes import Refit, SmallestFlip
-from upweight.questions import Question
+from upweight.questions import GroupEffect, Question
+from upweight.relabel import Relabel
+from upweight.saved_influence import Source, read_influence, require_same, write_influence
 from upweight.scores import Scores
 from upweight.solvers import Solver
 from upweight.validation.check import Check
@@ -31,10 +36,11 @@ VISIBLE = 1e-3  # a shift of an output that a person could read off a prediction
 class Influence:
     """Which training rows made the model predict this, and what would happen without them."""
 
-    def __init__(self, adapted: Adapted, solver: str | Solver = "auto", damping: float = 0.0) -> None:
-        if not (np.isfinite(damping) and damping >= 0):
+    def __init__(self, adapted: Adapted, solver: str | Solver = "auto", damping: float | str = 0.0) -> None:
+        if damping != "auto" and not (isinstance(damping, float | int) and np.isfinite(damping) and damping >= 0):
             raise InputError(f"damping is {damping!r}. Give a number >= 0; 0 uses the model's own curvature.")
         self.adapted = adapted
+        self.source: Source | None = None  # what `save` writes
         self.attribution = adapted.attribution(adapted.objective, solver, damping)
 
     @classmethod
@@ -53,7 +59,38 @@ class Influence:
         never changed. docs/models.md lists the models.
         Raises: UnsupportedModel by name; InputError for data that the model cannot have been fitted on.
         """
-        return cls(adapt(estimator, X, y, sample_weight), solver, damping)
+        made = cls(adapt(estimator, X, y, sample_weight), solver, damping)
+        made.source = Source(estimator, X, y, sample_weight, solver, damping)
+        return made
+
+    @classmethod
+    def from_torch(
+        cls,
+        model: Any,
+        loss: Callable[[Any, Any], Any],
+        data: Any,
+        penalty: Any = 0.0,
+        params: Any = "all",
+        normalization: str = "mean",
+        solver: str | Solver = "auto",
+        damping: float | str = "auto",
+        train: Callable[..., Any] | None = None,
+    ) -> "Influence":
+        """A trained torch.nn.Module in evaluation mode, with the rows it was trained on.
+
+        loss(outputs, targets) gives one number a row [b]. data: (X, y), (inputs, y), a Dataset or a DataLoader.
+        penalty: the weight decay in the loss, as a number, {name or pattern: number}, or the optimizer. params: "all",
+        "head", names, or a function of (name, parameter). train(weights [n], seed) -> model: the user's own training.
+        Where the model is linear in what moves, the answers are those of from_sklearn. The module is never changed.
+        Raises: UnsupportedModel, InputError; MissingExtra without torch.
+        """
+        try:
+            import torch  # noqa: F401
+        except ImportError as error:
+            raise MissingExtra("Influence.from_torch needs torch: pip install 'upweight[torch]'.") from error
+        from upweight.adapters.torch_module import adapt_torch
+
+        return cls(adapt_torch(model, loss, data, penalty, params, normalization, train), solver, damping)
 
     @property
     def row_ids(self) -> tuple[Any, ...]:
@@ -121,6 +158,42 @@ class Influence:
         )
         return Refit(model, tuple(rows), certificate, meaning, bool(converged[0]))
 
+    def group(
+        self,
+        rows: RowIds,
+        X_query: Any = None,
+        y_query: Any = None,
+        measurement: str | Callable[[Any, Any], float] = "loss",
+    ) -> GroupEffect:
+        """The estimated change of the measurement on each query if all these rows (ids) were removed together.
+
+        Not the sum of their scores: rows that agree hold each other's place. `.refit()` gives the truth beside it.
+        y_query, measurement: as in `scores`.
+        Raises: MeasurementError, InputError.
+        """
+        at = self.positions(rows)
+        question = questions.ask(self.adapted, self.attribution, X_query, y_query, measurement)
+        return questions.group_effect(question, at, np.zeros(len(at)))
+
+    def reweight(
+        self,
+        rows: RowIds,
+        factor: float | Sequence[float],
+        X_query: Any = None,
+        y_query: Any = None,
+        measurement: str | Callable[[Any, Any], float] = "loss",
+    ) -> GroupEffect:
+        """As `group`, if these rows weighed `factor` times what they do: 0 removed, 2 a second copy; one number a row.
+
+        Raises: MeasurementError, InputError.
+        """
+        at = self._named(rows)
+        factors = questions.factors_of(factor, len(at))
+        if not factors.any():
+            self.positions(rows)  # some have to stay
+        question = questions.ask(self.adapted, self.attribution, X_query, y_query, measurement)
+        return questions.group_effect(question, at, factors)
+
     def check(
         self,
         X_query: Any = None,
@@ -136,11 +209,63 @@ class Influence:
         question = questions.ask(self.adapted, self.attribution, X_query, y_query, measurement)
         return questions.check(question, rows, seed)
 
+    def relabel(self, X_query: Any = None, y_query: Any = None, measurement: str = "loss") -> Relabel:
+        """[q, n, c]: the estimated change of the measurement if each training row's label became class c.
+
+        A regression: [q, n, targets], per unit of the target. Arguments as `scores`; measurements with a derivative.
+        Raises: MeasurementError, InputError; UnsupportedQuestion for a function of predictions, or a deep network.
+        """
+        question = questions.ask(self.adapted, self.attribution, X_query, y_query, measurement)
+        return questions.relabel(question, lambda evaluated: self._how(evaluated, "first_order"))
+
+    def features(
+        self, X_query: Any = None, y_query: Any = None, rows: RowIds = None, measurement: str = "loss"
+    ) -> FeatureEffects:
+        """[q, r, d]: the estimated change of the measurement per unit of each column of these training rows (ids).
+
+        Columns are those of the table that you gave, before any preprocessing; categories and words are changed one by
+        one (`frame`). rows None: the ten whose removal would change most. Arguments else as `scores`.
+        Raises: MeasurementError, InputError; UnsupportedQuestion for a function of predictions, or a deep network.
+        """
+        question = questions.ask(self.adapted, self.attribution, X_query, y_query, measurement)
+        at = questions.strongest_rows(question) if rows is None else self._named(rows)
+        return questions.features(question, at, lambda evaluated: self._how(evaluated, "first_order"))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the fitted estimator, its rows, labels, weights and the settings into one file: whole, no pickle.
+
+        Raises: FileError for what cannot be stored, by name; a file that was there stays as it was.
+        """
+        if self.source is None:
+            raise FileError(f"{os.fspath(path)}: only an Influence that from_sklearn made knows what it was made from.")
+        write_influence(path, self.source, self.adapted)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], trust_pickle: bool = False) -> "Influence":
+        """An Influence as `save` wrote it: its answers are the same to the bit where the versions are.
+
+        trust_pickle: also build parts of the model that skops does not know, which may run code (as --trust-pickle).
+        Raises: FileError for a file that is damaged, cut short, not one of ours, or newer; for types that nobody
+        vouches for, by name; and where the model that was read is not the one that was saved.
+        """
+        source, archive = read_influence(path, trust_pickle)
+        given = (source.estimator, source.X, source.y, source.sample_weight)
+        made = cls.from_sklearn(*given, solver=source.solver, damping=source.damping)
+        require_same(archive, made.adapted)
+        return made
+
     def positions(self, rows: Any) -> list[int]:
         """Where these row ids are.
 
         Raises: InputError for unknown or repeated ids, none, or all of them.
         """
+        at = self._named(rows)
+        if not at or len(at) == len(self.row_ids):
+            raise InputError(f"{count(len(at), 'row')} of {len(self.row_ids):,} to remove. Name some, and leave some.")
+        return at
+
+    def _named(self, rows: Any) -> list[int]:
+        """Where these row ids are, each once."""
         if isinstance(rows, str | bytes) or not isinstance(rows, Sequence | np.ndarray | pd.Index | pd.Series | range):
             raise InputError(f"rows is {rows!r}. Give a list of row ids.")
         rows = list(rows)
@@ -148,11 +273,7 @@ class Influence:
         if unknown:
             raise InputError(f"no training row has the id {listed(unknown)}. Ids are {listed(self.row_ids)}.")
         if len(set(rows)) < len(rows):
-            raise InputError("a row is named more than once. Name each row to remove once.")
-        if not rows or len(rows) == len(self.row_ids):
-            raise InputError(
-                f"{count(len(rows), 'row')} of {len(self.row_ids):,} to remove. Name some, and leave some."
-            )
+            raise InputError("a row is named more than once. Name each row once.")
         return [self._position[row] for row in rows]
 
     @cached_property
@@ -161,12 +282,11 @@ class Influence:
 
     def _how(self, evaluated: str, removal: str) -> str:
         """One sentence: solver and why, removal, measurement."""
-        prepared = self.attribution.prepared
-        taken = "each row taken out by a Newton step with its leverage" if removal == "leverage" else "plain derivative"
-        fit = self.adapted.stationarity
+        attribution, fit = self.attribution, self.adapted.stationarity
+        solved = attribution.prepared.how or str(attribution.solver)
         seen = fit.polished and fit.moved > VISIBLE
         start = "the fit was first moved to its optimum by Newton steps; " if seen else ""
-        return f"{start}{prepared.how or self.attribution.solver}, {self.attribution.reason}; {taken}; {evaluated}"
+        return f"{start}{solved}, {attribution.reason}; {attribution.taken_out(removal)}; {evaluated}"
 
     def _scores(self, question: Question, answer: questions.Answer, how: str) -> Scores:
         adapted = self.adapted
@@ -178,11 +298,17 @@ class Influence:
             better=question.better,
             row_ids=adapted.row_ids,
             labels=np.asarray(adapted.labels),
-            meaning=question.meaning,
+            meaning=f"{question.meaning} Counterfactual: {_counterfactual(self.attribution)}.",
             how=how,
             grade=grade(questions.signals(question, answer)),
             rows=lambda at: questions.rows_as_they_are(adapted.rows, at),
-            refitter=question.refits,
+            refitter=question.refits if self.attribution.refits_shown else None,
             notes=adapted.notes,
             distance=questions.distance(question),
         )
+
+
+def _counterfactual(attribution: Attribution) -> str:
+    """Its name, and what it is."""
+    name = attribution.counterfactual
+    return f"{name} ({COUNTERFACTUALS[name]})"

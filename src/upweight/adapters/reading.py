@@ -66,7 +66,7 @@ class Reading:
     has_probability: bool = False
     l1: Float[Array, "c D"] | None = None  # weight of |θ|: its support is free, its signs are fixed
     frozen: tuple[str, ...] = ()  # what a refit keeps: "C", "class weights"
-    class_factors: Float[Array, " c"] | None = None  # what each class weighs a row with, inside `weights`
+    class_factors: Float[Array, " k"] | None = None  # what each class weighs a row with, inside `weights`
 
 
 def layout(coef: Any, intercept: Any, fit_intercept: bool, c: int) -> tuple[Float[Array, "c D"], Bool[Array, "c D"]]:

@@ -6,6 +6,7 @@ from upweight.output_loss.huber import HuberWithScale
 from upweight.output_loss.margin import ModifiedHuber, SquaredHinge
 from upweight.output_loss.one_vs_rest import OneVsRest
 from upweight.output_loss.robust import Huber
+from upweight.output_loss.scaled import Scaled
 from upweight.output_loss.separate import Logistic, Scalar, Separate, Squared
 from upweight.output_loss.softmax import Softmax
 from upweight.output_loss.weighted import Weighted
@@ -20,6 +21,7 @@ __all__ = [
     "OutputLoss",
     "Poisson",
     "Scalar",
+    "Scaled",
     "Separate",
     "Softmax",
     "Squared",

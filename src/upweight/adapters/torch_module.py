@@ -1,0 +1,32 @@
+"""A torch module, its loss and its data as `Adapted`: a linear head where the model is linear in what moves, else a
+network.
+
+Stands on torch_linear and torch_network; influence stands on it, and imports torch only through it.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from upweight.adapters.base import Adapted
+from upweight.adapters.torch_linear import as_head, is_linear
+from upweight.adapters.torch_network import as_network
+from upweight.adapters.torch_reading import read
+
+__all__ = ["adapt_torch"]
+
+
+def adapt_torch(
+    model: Any,
+    loss: Any,
+    data: Any,
+    penalty: Any = 0.0,
+    params: Any = "all",
+    normalization: str = "mean",
+    train: Callable[..., Any] | None = None,
+) -> Adapted:
+    """The trained model and its rows. The module is never changed, its mode neither.
+
+    Raises: UnsupportedModel, InputError: see the checks of each part.
+    """
+    given = read(model, loss, data, penalty, params, normalization, train)
+    return as_head(given) if is_linear(given) else as_network(given)

@@ -1,0 +1,89 @@
+"""What the user gave to from_torch, checked and understood: model, rows, loss, what moves, and what it is penalised by.
+
+Stands on the torch checks of this folder; torch_linear and torch_network turn it into an objective.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from upweight.adapters.torch_checks import refuse_mixing, refuse_model, refuse_training_mode
+from upweight.adapters.torch_data import Rows, read_rows
+from upweight.adapters.torch_forward import outputs_of
+from upweight.adapters.torch_head import Head, find_head
+from upweight.adapters.torch_loss import RowLoss, read_loss
+from upweight.adapters.torch_params import choose, read_penalties, used
+from upweight.errors import InputError
+from upweight.shapes import Array
+
+__all__ = ["DIVIDES", "Reading", "read"]
+
+SEEN = 8  # rows that show which parameters the loss reads
+DIVIDES = {
+    "sum": "a refit keeps the penalty fixed against the sum of the losses of the rows that are left",
+    "mean": "a refit divides the loss by the total weight of the rows that are left",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What the user gave, understood."""
+
+    model: nn.Module
+    rows: Rows
+    loss: RowLoss
+    chosen: tuple[str, ...]
+    penalties: dict[str, float]
+    normalization: str
+    train: Callable[..., Any] | None
+    head: Head | None
+    notes: tuple[str, ...]
+
+    @property
+    def weights(self) -> Array:
+        """[n]."""
+        return self.rows.weights
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Names of the outputs."""
+        c = self.loss.loss.outputs
+        if self.loss.classes:
+            return tuple(str(label) for label in self.loss.classes) if c > 1 else (str(self.loss.classes[1]),)
+        return ("y",) if c == 1 else tuple(f"y{k}" for k in range(c))
+
+
+def read(
+    model: Any, loss: Any, data: Any, penalty: Any, params: Any, normalization: str, train: Callable[..., Any] | None
+) -> Reading:
+    """All of it.
+
+    Raises: UnsupportedModel, InputError.
+    """
+    if normalization not in DIVIDES:
+        raise InputError(f"normalization is {normalization!r}. Use 'mean' (torch's mean loss) or 'sum'.")
+    if train is not None and not callable(train):
+        raise InputError(f"train is {train!r}. Give a function of (weights, seed) that returns the trained model.")
+    device, dtype = refuse_model(model)
+    refuse_training_mode(model)
+    rows = read_rows(data, device, dtype)
+    refuse_mixing(model, rows.inputs)
+    outputs = outputs_of(model, rows.inputs)
+    _refuse_nonfinite(model, rows, outputs)
+    row_loss = read_loss(loss, outputs, rows.targets, rows.ids)
+    head = find_head(model, rows.inputs, outputs)
+    chosen, notes = choose(model, params, head.path if head else None, penalty)
+    few = tuple(part[:SEEN] for part in rows.inputs)
+    chosen, idle = used(model, row_loss.call, few, rows.targets[:SEEN], chosen, named=not isinstance(params, str))
+    penalties, decay = read_penalties(model, chosen, penalty)
+    said = (*rows.notes, *row_loss.notes, *notes, *idle, *decay)
+    return Reading(model, rows, row_loss, chosen, penalties, normalization, train, head, said)
+
+
+def _refuse_nonfinite(model: nn.Module, rows: Rows, outputs: Tensor) -> None:
+    bad = torch.nonzero(~torch.isfinite(outputs).reshape(len(outputs), -1).all(dim=1)).reshape(-1)
+    if len(bad):
+        raise InputError(f"{type(model).__name__} gives NaN or infinity for row {rows.ids[int(bad[0])]!r}.")
