@@ -17,16 +17,44 @@ from upweight.removal.group import GroupMoves
 from upweight.shapes import Array, Bool, Float, Vector, Vectors
 from upweight.solvers import Prepared, Solution, Solver
 
-__all__ = ["Attribution"]
+__all__ = ["COUNTERFACTUALS", "Attribution"]
+
+COUNTERFACTUALS = {
+    "optimum": "the model is fitted to its optimum without the row, from where it is",
+    "proximal": "the response that stays near the trained outputs and weights, which is no retraining",
+    "same_init": "the same training run (start, order, seed) without the row",
+    "new_init": "training runs from other seeds without the row, their mean",
+}
 
 
 @runtime_checkable
 class Attribution(Protocol):
     """One model at one θ."""
 
-    solver: Solver
-    damping: float
-    reason: str  # why this solver: ends the sentence that says how
+    @property
+    def solver(self) -> Solver:
+        """What answers."""
+        ...
+
+    @property
+    def damping(self) -> float:
+        """Added to the curvature."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """Why this solver: ends the sentence that says how."""
+        ...
+
+    @property
+    def counterfactual(self) -> str:
+        """A key of COUNTERFACTUALS: what an estimate predicts."""
+        ...
+
+    @property
+    def refits_shown(self) -> bool:
+        """Whether a refit costs so little that what is shown is refitted unasked."""
+        ...
 
     @property
     def n(self) -> int:
@@ -111,6 +139,10 @@ class Attribution(Protocol):
 
     def removals(self, v: Vectors, removal: str) -> Removals:
         """Change of k linear measurements without each row: "leverage" or "first_order"."""
+        ...
+
+    def taken_out(self, removal: str) -> str:
+        """How `removals` takes a row out, in words."""
         ...
 
     def output_removals(self, inputs: Any, removal: str) -> Removals:

@@ -1,0 +1,375 @@
+"""One network made ready for every question: its regime decided once, its leverages once, refits remembered.
+
+Stands on the regime, gradients and removal; the torch adapter hands it over. Leverages need the Jacobian of every row,
+so they are made where the curvature is written out; a larger network is answered by the plain derivative, and says so.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from upweight.attribution.regime import WRITTEN_OUT, Regime, decide
+from upweight.display.words import number
+from upweight.errors import MeasurementError, UnsupportedQuestion, listed
+from upweight.gradients.autodiff import AutodiffSource, query_directions
+from upweight.network import Inputs, Network
+from upweight.output_loss import OutputLoss
+from upweight.removal.certificate import Certificate
+from upweight.removal.effects import Removals
+from upweight.removal.network_leverage import NetworkLeverage, leverage_corrected, leverages_of
+from upweight.sensitivity import Implicit
+from upweight.shapes import Bool, Float
+from upweight.solvers import CG, Cholesky, Prepared, Solution, Solver
+from upweight.solvers.auto import solve_by_name
+
+__all__ = ["NetworkAttribution", "NetworkInputs", "Refitter", "State"]
+
+State = Mapping[str, Tensor]  # every parameter and buffer by name
+Refitter = Callable[[Network, Sequence[Sequence[int]]], tuple[list[State], NDArray[np.bool_]]]
+
+SOLVES = 64  # right-hand sides of a call up to which measurements are evaluated where products iterate
+ELEMENT = re.compile(r"^(?P<name>.+?)(\[(?P<at>[\d, ]+)\])?$")
+
+
+class NetworkInputs:
+    """Queries on the model's device: one tensor, or several that the module takes together."""
+
+    def __init__(self, inputs: Inputs) -> None:
+        self.inputs = inputs
+
+    @property
+    def rows(self) -> int:
+        """How many."""
+        first = self.inputs[0] if isinstance(self.inputs, tuple) else self.inputs
+        return int(first.shape[0])
+
+    def some(self, at: NDArray[np.int64]) -> "NetworkInputs":
+        """These of them."""
+        rows = torch.from_numpy(np.asarray(at, dtype=np.int64))
+        parts = self.inputs if isinstance(self.inputs, tuple) else (self.inputs,)
+        taken = tuple(part[rows.to(part.device)] for part in parts)
+        return NetworkInputs(taken if isinstance(self.inputs, tuple) else taken[0])
+
+
+class NetworkAttribution:
+    """Lazily: what no question has asked for is not computed."""
+
+    def __init__(
+        self,
+        network: Network,
+        solver: str | Solver,
+        damping: float | str,
+        *,
+        loss: OutputLoss,
+        targets: NDArray[Any],
+        refitter: Refitter | None = None,
+    ) -> None:
+        self.network, self.loss, self.targets, self.refitter = network, loss, targets, refitter
+        self.asked = damping
+        if solver == "auto":
+            self.solver, self._why = _by_size(network)
+        else:
+            self.solver = solve_by_name(solver) if isinstance(solver, str) else solver
+            self._why = "as asked"
+        self._refits: dict[tuple[int, ...], tuple[State, bool]] = {}
+
+    # -- the model --------------------------------------------------------------------------------------------------
+
+    @property
+    def n(self) -> int:
+        """Training rows."""
+        return self.network.n
+
+    @property
+    def c(self) -> int:
+        """Outputs of a row."""
+        return self.network.c
+
+    @property
+    def size(self) -> int:
+        """p."""
+        return self.network.size
+
+    @property
+    def vector(self) -> Float[Tensor, " p"]:
+        """θ."""
+        return self.network.vector
+
+    @property
+    def damping(self) -> float:
+        """What the rule came to."""
+        return self.regime.damping
+
+    @property
+    def exact(self) -> bool:
+        """A network's removal is never one step."""
+        return False
+
+    @property
+    def reason(self) -> str:
+        """Why this solver, and on which curvature."""
+        return f"{self._why}; of {self.regime.reason}"
+
+    @property
+    def counterfactual(self) -> str:
+        """What is predicted."""
+        return self.regime.counterfactual
+
+    @cached_property
+    def outputs(self) -> NDArray[np.float64]:
+        """z of the training rows."""
+        network = self.network
+        parts = [network.outputs(network.vector, network.batch(rows)[0]).detach() for rows in network.batches(0)]
+        return _numpy(torch.cat(parts))
+
+    @cached_property
+    def weights(self) -> NDArray[np.float64]:
+        """Of the training rows."""
+        return _numpy(self.network.weights)
+
+    def index(self, name: str) -> int:
+        """Where "layer.weight[2, 3]" stands in θ.
+
+        Raises: MeasurementError for an unknown one.
+        """
+        match = ELEMENT.match(name)
+        known = self.network.chosen
+        if match is None or match["name"] not in known:
+            raise MeasurementError(f"parameter {name!r} is not one of {listed(known)}. Write NAME[i, j].")
+        layer, shape = match["name"], self.network.shape_of(match["name"])
+        at = tuple(int(part) for part in match["at"].split(",")) if match["at"] else ()
+        if len(at) != len(shape) or any(i >= size for i, size in zip(at, shape, strict=True)):
+            raise MeasurementError(f"parameter {layer!r} has the shape {list(shape)}: {name!r} names no entry of it.")
+        start: int = self.network.position(layer).start
+        return start + int(np.ravel_multi_index(at, shape))
+
+    def at(self, state: State) -> "NetworkAttribution":
+        """The same objective at another θ."""
+        return self._around(self.network.with_state(state))
+
+    def without(self, out: Sequence[int]) -> "NetworkAttribution":
+        """The same made ready around the refit without these rows, which keep their places with weight 0."""
+        states, _ = self.refitted([out])
+        keep = torch.ones_like(self.network.weights)
+        keep[torch.as_tensor(list(out), dtype=torch.int64)] = 0.0
+        return self._around(self.network.with_state(states[0]).without(keep)[0])
+
+    def _around(self, network: Network) -> "NetworkAttribution":
+        return NetworkAttribution(
+            network, self.solver, self.asked, loss=self.loss, targets=self.targets, refitter=self.refitter
+        )
+
+    # -- queries ----------------------------------------------------------------------------------------------------
+
+    def query_outputs(self, inputs: NetworkInputs) -> NDArray[np.float64]:
+        """z of the queries."""
+        return _numpy(self.network.outputs(self.network.vector, inputs.inputs).detach())
+
+    def some(self, inputs: NetworkInputs, at: NDArray[np.int64]) -> NetworkInputs:
+        """These of the queries."""
+        return inputs.some(at)
+
+    def directions(self, inputs: NetworkInputs, dz: Any) -> Float[Tensor, "q p"]:
+        """∇m = Jᵀ dz of every query."""
+        return query_directions(self.network, inputs.inputs, self._tensor(dz))
+
+    def evaluates(self, queries: int) -> bool:
+        """Whether one solve for each output of so many queries is cheap: then measurements are evaluated."""
+        return self._written and (self.c == 1 or queries * self.c <= SOLVES * 16)
+
+    # -- removals ---------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def regime(self) -> Regime:
+        """Which curvature and damping, and what a score then means."""
+        return decide(self.network, self.solver, self.asked)
+
+    @property
+    def prepared(self) -> Prepared:
+        """The curvature, made ready."""
+        return self.regime.prepared
+
+    @cached_property
+    def at_removal(self) -> tuple[Any, Prepared]:
+        """The curvature that single removals see."""
+        return self.regime.at_removal(self.solver)
+
+    @cached_property
+    def leverage(self) -> NetworkLeverage:
+        """ũ, leverages and own moves of every row."""
+        return leverage_corrected(self.network, self._bends, self.at_removal[1], self.regime.shift)
+
+    def removals(self, v: Float[Tensor, "k p"], removal: str) -> Removals:
+        """Change of k linear measurements without each row: "leverage" (where it is affordable) or "first_order"."""
+        if removal == "leverage" and self._written:
+            return Removals.of(Implicit(self.at_removal[1]), self.leverage.source, v)
+        return Removals.of(Implicit(self.prepared), AutodiffSource(self.network, self.regime.shift), v)
+
+    def taken_out(self, removal: str) -> str:
+        """How a row is taken out, in words."""
+        if removal == "leverage" and self._written:
+            return "each row taken out by a Gauss-Newton step with its leverage"
+        if removal == "leverage":
+            return f"plain derivative (the leverages of {self.size:,} parameters are too dear)"
+        return "plain derivative"
+
+    def output_removals(self, inputs: NetworkInputs, removal: str) -> Removals:
+        """Change of every output of every query without each row [q · c, b]."""
+        q, c = inputs.rows, self.c
+        each = inputs.some(np.repeat(np.arange(q), c))
+        return self.removals(
+            query_directions(self.network, each.inputs, self._tensor(np.tile(np.eye(c), (q, 1)))), removal
+        )
+
+    def own_moves(self) -> NDArray[np.float64]:
+        """How far each row's own outputs move when it leaves.
+
+        Raises: UnsupportedQuestion where leverages are not affordable.
+        """
+        if not self._written:
+            raise UnsupportedQuestion(
+                f"self-influence needs the leverage of every row, which is made for up to {WRITTEN_OUT:,} parameters; "
+                f"{self.size:,} were chosen. Use params='head', or fewer parameters."
+            )
+        return _numpy(self.leverage.moves)
+
+    def leverages(self) -> NDArray[np.float64]:
+        """Of every row; zeros where they are not affordable."""
+        return np.clip(_numpy(self.leverage.h), 0.0, 1.0) if self._written else np.zeros(self.n)
+
+    def leverage_of(self, rows: Sequence[int]) -> float:
+        """The largest leverage among these rows."""
+        if not rows:
+            return 0.0
+        if "leverage" in self.__dict__:
+            return float(np.max(self.leverages()[list(rows)]))
+        at = torch.as_tensor(list(rows), dtype=torch.int64, device=self.network.device)
+        return float(np.clip(_numpy(leverages_of(self.network, self._bends, self.at_removal[1], at)), 0.0, 1.0).max())
+
+    def alone(self, solutions: Sequence[Solution], shown: NDArray[np.int64]) -> int:
+        """How many rows alone hold a direction."""
+        return int(self.leverage.alone.sum()) if "leverage" in self.__dict__ else 0
+
+    def damping_change(self, solution: Solution, factor: float) -> float | None:
+        """Relative change of these solves when the damping is multiplied; None without damping."""
+        if self.damping == 0.0:
+            return None
+        x = solution.x
+        b = self.regime.curvature.matmul(x)
+        other = self.solver.prepare(self.regime.curvature.damped((factor - 1.0) * self.damping))
+        again, size = other(b).x, float(x.norm())
+        return float((again - x).norm()) / size if size > 0 else 0.0
+
+    def nearness(self, inputs: NetworkInputs) -> NDArray[np.float64]:
+        """Cosine of the inputs, of the outputs where inputs are not numbers."""
+        ours, theirs = self._flat(self.network.inputs), self._flat(inputs.inputs)
+        if ours is None or theirs is None:
+            ours, theirs = self.outputs, self.query_outputs(inputs)
+        size = np.linalg.norm(theirs, axis=1)[:, None] * np.linalg.norm(ours, axis=1)[None]
+        return np.asarray(theirs @ ours.T / np.where(size > 0, size, 1.0))
+
+    # -- refits -----------------------------------------------------------------------------------------------------
+
+    def refitted(self, sets: Sequence[Sequence[int]]) -> tuple[list[State], Bool[NDArray[Any], " k"]]:
+        """States after really removing each set of rows, and whether each refit can be believed.
+
+        Raises: UnsupportedQuestion where there is no way to refit.
+        """
+        if self.refitter is None:
+            raise UnsupportedQuestion(
+                "a network is refitted by training it again: give from_torch(..., train=train), "
+                "train(weights: [n], seed) -> model."
+            )
+        keys = [tuple(sorted({int(r) for r in rows})) for rows in sets]
+        new = [key for key in dict.fromkeys(keys) if key not in self._refits]
+        if new:
+            states, converged = self.refitter(self.network, new)
+            self._refits.update({key: (states[j], bool(converged[j])) for j, key in enumerate(new)})
+        return [self._refits[key][0] for key in keys], np.array([self._refits[key][1] for key in keys], dtype=bool)
+
+    def optimum(self, settled: bool) -> State | None:
+        """The state in which removals start, all rows kept: what the same training ends in; None where it fails."""
+        states, converged = self.refitted([[]])
+        return states[0] if converged[0] else None
+
+    def outputs_at(self, states: Sequence[State], inputs: NetworkInputs) -> Float[NDArray[Any], "k q c"]:
+        """z of the queries at k states."""
+        moved = [self.network.with_state(state) for state in states]
+        found = [_numpy(one.outputs(one.vector, inputs.inputs).detach()) for one in moved]
+        return np.stack(found) if found else np.zeros((0, inputs.rows, self.c))
+
+    def row_outputs_at(self, states: Sequence[State], rows: Sequence[int]) -> Float[NDArray[Any], "k r c"]:
+        """z of training rows at k states."""
+        at = torch.as_tensor(list(rows), dtype=torch.int64, device=self.network.device)
+        return self.outputs_at(states, NetworkInputs(self.network.batch(at)[0]))
+
+    def parameters_at(self, states: Sequence[State], index: int) -> Float[NDArray[Any], " k"]:
+        """One parameter at k states."""
+        return np.asarray([float(self.network.with_state(state).vector[index]) for state in states])
+
+    def certificate(self, rows: Sequence[int], state: State) -> Certificate:
+        """A network's refit proves nothing about the optimum: what is said is the gradient that it left."""
+        keep = torch.ones_like(self.network.weights)
+        keep[torch.as_tensor(list(rows), dtype=torch.int64)] = 0.0
+        there, factor = self.network.with_state(state).without(keep)
+        left = float((there.gradient - (1.0 - factor) * there.penalty_gradient).norm())
+        said = f"a network's training ends where it ends, so nothing is proved (gradient left {number(left)})"
+        return Certificate(None, None, left, said, False, self.prepared)
+
+    # -- inside -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _written(self) -> bool:
+        return self.size <= WRITTEN_OUT
+
+    def _bends(self, z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """u and S of some rows: through the loss of the outputs, in float64."""
+        network, leaf = self.network, z.detach().requires_grad_()
+
+        def slope(at: Tensor) -> Tensor:
+            shaped = at.reshape(at.shape[0], *self._shape)
+            with torch.enable_grad():
+                total = network.row_loss(shaped, y).sum()
+                found: Tensor = torch.autograd.grad(total, at, create_graph=True)[0]
+            return found
+
+        u = slope(leaf)
+        columns = [
+            torch.autograd.grad(u[:, a].sum(), leaf, retain_graph=True, allow_unused=True)[0]
+            if u.requires_grad
+            else None
+            for a in range(z.shape[1])
+        ]
+        s = torch.stack([torch.zeros_like(z) if column is None else column for column in columns], dim=2)
+        return u.detach(), s.detach()
+
+    @cached_property
+    def _shape(self) -> tuple[int, ...]:
+        x, _ = self.network.batch(slice(0, min(2, self.n)))
+        return tuple(self.network.raw_outputs(self.network.vector, x).shape[1:])
+
+    def _tensor(self, values: Any) -> Tensor:
+        return torch.as_tensor(np.asarray(values), dtype=self.network.dtype, device=self.network.device)
+
+    @staticmethod
+    def _flat(inputs: Inputs) -> NDArray[np.float64] | None:
+        if isinstance(inputs, tuple) or not inputs.is_floating_point():
+            return None
+        return _numpy(inputs.reshape(inputs.shape[0], -1))
+
+
+def _by_size(network: Network) -> tuple[Solver, str]:
+    if network.size <= WRITTEN_OUT:
+        return Cholesky(), f"chosen because {network.size:,} parameters can be written out"
+    tol = 1e-8 if network.dtype == torch.float64 else 1e-4
+    return CG(tol=tol), f"chosen because {network.size:,} parameters cannot be written out"
+
+
+def _numpy(tensor: Tensor) -> NDArray[np.float64]:
+    return np.asarray(tensor.detach().to("cpu", torch.float64).numpy())

@@ -1,0 +1,132 @@
+"""What a score of a network means, decided once: which curvature, which damping, and which counterfactual.
+
+The rule, written down:
+1. The Hessian, undamped, where it does not bend down and training ended near the minimum that it predicts:
+   √(gᵀH⁻¹g) <= NEAR √F for the gradient g that is left. A removal is then followed to the *optimum*; the residual term
+   (METHODS.md 5) takes what is left of g into account.
+2. Elsewhere the Gauss-Newton matrix with damping max(the penalty, a tenth of its mean eigenvalue): the *proximal*
+   response, which stays near the trained outputs and weights (Bae et al., 2022) and is no retraining.
+A damping that the user gives is added to either, and decides in 1 whether the Hessian still bends down.
+Stands on curvature and solvers; the attribution of a network stands on it. Sources: METHODS.md 3, 5.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from upweight.curvature import Curvature
+from upweight.curvature.ggn import GGN
+from upweight.curvature.hessian import Hessian
+from upweight.curvature.spectrum import lowest, mean_eigenvalue
+from upweight.curvature.written import Written
+from upweight.display.words import number
+from upweight.errors import InputError
+from upweight.network import Network
+from upweight.shapes import Float
+from upweight.solvers import Prepared, Solver, Status
+
+__all__ = ["WRITTEN_OUT", "Regime", "decide"]
+
+NEAR = 0.1
+SHARE = 0.1  # of the mean eigenvalue
+WRITTEN_OUT = 1500  # parameters up to which a curvature is written out: p products
+BENDS = 30.0  # roundings of the largest eigenvalue below which a negative one is rounding
+
+
+@dataclass(frozen=True, eq=False)
+class Regime:
+    """`curvature` holds its damping; `shift` d = H⁻¹∇F is what training still had to go, None in the second case."""
+
+    network: Network
+    curvature: Any  # Curvature
+    prepared: Prepared
+    shift: Float[Tensor, " p"] | None
+    damping: float
+    lowest: float  # Rayleigh quotient of the Hessian's lowest direction that was met
+    left: float  # √(gᵀH⁻¹g / F); inf where the Hessian bends down
+    counterfactual: str  # "optimum" or "proximal"
+    reason: str
+
+    @cached_property
+    def near(self) -> bool:
+        """Whether the implicit function theorem is used where it holds."""
+        return self.counterfactual == "optimum"
+
+    def at_removal(self, solver: Solver) -> tuple[Any, Prepared]:
+        """The curvature that single removals see: the penalty has lost a mean share in mean form."""
+        network = self.network
+        present = float((network.weights > 0).sum())
+        share = float((network.shares * (network.weights > 0)).sum()) / max(1.0, present)
+        return self.with_penalty(1.0 - network.scale * share, solver)
+
+    def with_penalty(self, factor: float, solver: Solver) -> tuple[Any, Prepared]:
+        """The same with another factor on the penalty."""
+        if factor == 1.0 or not bool((self.network.penalty != 0).any()):
+            return self.curvature, self.prepared
+        if isinstance(self.curvature, Written):
+            moved: Any = self.curvature.shifted((factor - 1.0) * self.network.penalty)
+        else:
+            moved = replace(self.curvature, penalty_factor=factor)
+        return moved, solver.prepare(moved)
+
+
+def decide(network: Network, solver: Solver, damping: float | str) -> Regime:
+    """The rule above, applied.
+
+    Raises: InputError for a damping that is neither "auto" nor a number >= 0.
+    """
+    if damping != "auto" and not (isinstance(damping, int | float) and math.isfinite(damping) and damping >= 0):
+        raise InputError(f"damping is {damping!r}. Give 'auto', or a number >= 0.")
+    added = 0.0 if damping == "auto" else float(damping)
+    exact = written(Hessian(network, damping=added))
+    bend, size = _ends(exact)
+    if bend >= -BENDS * torch.finfo(network.dtype).eps * size:
+        prepared = solver.prepare(exact)
+        solution = prepared(network.gradient[None])
+        slope = float(solution.x[0].double() @ network.gradient.double())
+        left = math.sqrt(max(0.0, slope)) / math.sqrt(max(network.value, 1e-300))
+        solved = solution.status[0] in (Status.CONVERGED, Status.STALLED) and slope >= 0.0
+        if solved and left <= NEAR:
+            return Regime(network, exact, prepared, solution.x[0], added, bend, left, "optimum", _optimum(left, added))
+    else:
+        left = math.inf
+    gauss = GGN(network)
+    least = float(network.penalty.max()) if network.size else 0.0
+    delta = max(least, SHARE * mean_eigenvalue(gauss).value) if damping == "auto" else added
+    curvature = written(gauss.damped(delta))
+    why = _proximal(bend, left, delta, damping == "auto")
+    return Regime(network, curvature, solver.prepare(curvature), None, delta, bend, left, "proximal", why)
+
+
+def written(curvature: Any) -> Curvature:
+    """Written out where it has few parameters."""
+    return Written(curvature.dense()) if curvature.size <= WRITTEN_OUT else curvature
+
+
+def _ends(curvature: Any) -> tuple[float, float]:
+    """The lowest eigenvalue (met), and the size beside which it may be rounding."""
+    if isinstance(curvature, Written):
+        values = torch.linalg.eigvalsh(curvature.dense())
+        return float(values[0]), float(values.abs().max())
+    return lowest(curvature).rayleigh, abs(mean_eigenvalue(curvature).value) * math.sqrt(curvature.size)
+
+
+def _optimum(left: float, damping: float) -> str:
+    said = "the exact Hessian" + (f" with damping {number(damping)}" if damping else "")
+    if left > 1e-6:
+        lower = f"a Newton step would lower its objective by {50.0 * left**2:.2g} %"
+        said += f", with the gradient that training left ({lower})"
+    return said
+
+
+def _proximal(bend: float, left: float, delta: float, auto: bool) -> str:
+    if math.isinf(left):
+        why = f"the Hessian bends down by {number(abs(bend))}: training has not ended at a minimum"
+    else:
+        why = f"training is not at a minimum: a Newton step would lower its objective by {50.0 * left**2:.2g} %"
+    rule = "max(penalty, a tenth of its mean eigenvalue)" if auto else "as given"
+    return f"the Gauss-Newton matrix with damping {number(delta)} ({rule}), because {why}"

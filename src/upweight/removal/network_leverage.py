@@ -1,0 +1,104 @@
+"""Taking one row out of a network exactly for one Gauss-Newton step: its pull u_i becomes ũ_i, the rest stays linear.
+
+    B_i = s J_i H′⁻¹ J_iᵀ,   ũ_i = (I − w_i S_i B_i)⁻¹ w_i (u_i + S_i J_i t_i),   t_i = s k_i H′⁻¹ r − d
+
+u, S: first and second derivative of the loss in the row's outputs; r = Λθ and k_i the row's share of it (mean form);
+d = H⁻¹∇F, the step that training still had to go: taking the row out and ending training are predicted together, and
+the second subtracted. The row's own second derivative of the outputs is left out (Gauss-Newton).
+Stands on gradients; a network's attribution stands on it. Source: METHODS.md 2.1, 5.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from upweight.gradients.autodiff import AutodiffSource, row_jacobians
+from upweight.network import Network, even_blocks
+from upweight.removal.leverage import SMALLEST_GAP
+from upweight.shapes import Float
+from upweight.solvers import Prepared
+
+__all__ = ["Bends", "NetworkLeverage", "leverage_corrected", "leverages_of"]
+
+Bends = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # outputs [b, c], targets -> u [b, c], S [b, c, c]
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkLeverage:
+    """What single removals need of every row."""
+
+    source: AutodiffSource  # with ũ in place of u
+    h: Float[Tensor, " n"]  # largest eigenvalue of w_i S_i B_i
+    moves: Float[Tensor, "n c"]  # how far the row's own outputs move when it leaves
+    alone: Float[Tensor, " n"]  # True where the row alone holds a direction: its ũ is left uncorrected
+
+
+def leverage_corrected(
+    network: Network, bends: Bends, at_removal: Prepared, shift: Float[Tensor, " p"] | None
+) -> NetworkLeverage:
+    """ũ_i, leverages and own moves of every row, a block of Jacobians at a time; `at_removal` is H′ made ready."""
+    rest = at_removal(network.penalty_gradient[None]).x[0]
+    found = [_block(network, bends, at_removal, shift, rest, rows) for rows in _blocks(network)]
+    pulls, h, moves, alone = (torch.cat([part[j] for part in found]) for j in range(4))
+    w = network.weights[:, None]
+    linear = replace(
+        network,
+        row_loss=_along,
+        targets=torch.where(w > 0, pulls / torch.where(w > 0, w, 1.0), torch.zeros_like(pulls)),
+    )
+    return NetworkLeverage(AutodiffSource(linear), h, moves, alone)
+
+
+def leverages_of(network: Network, bends: Bends, prepared: Prepared, rows: Tensor) -> Float[Tensor, " r"]:
+    """The leverages of some rows alone: c solves a row."""
+    b, ws, _, _ = _parts(network, bends, prepared, rows)
+    return _largest(ws @ b)
+
+
+def _blocks(network: Network) -> list[slice]:
+    each = 3.0 * network.c * network.size * network.vector.element_size()
+    return list(even_blocks(network.n, network.batch_bytes / each))
+
+
+def _parts(
+    network: Network, bends: Bends, prepared: Prepared, rows: slice | Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """B_i, w_i S_i, w_i u_i, J_i."""
+    jacobians = row_jacobians(network, rows)
+    b, c, p = jacobians.shape
+    solved = prepared.apply(jacobians.reshape(b * c, p)).reshape(b, c, p)
+    x, y = network.batch(rows)
+    u, s = bends(network.outputs(network.vector, x).detach(), y)
+    w = network.weights[rows]
+    return network.scale * (jacobians @ solved.mT), w[:, None, None] * s, w[:, None] * u, jacobians
+
+
+def _block(
+    network: Network, bends: Bends, prepared: Prepared, shift: Tensor | None, rest: Tensor, rows: slice
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    b, ws, wu, jacobians = _parts(network, bends, prepared, rows)
+    along = (network.scale * network.shares[rows])[:, None] * (jacobians @ rest)
+    ahead = along if shift is None else along - jacobians @ shift
+    pull = wu + (ws @ ahead[:, :, None])[:, :, 0]
+    wsb = ws @ b
+    h = _largest(wsb)
+    alone = ~(1.0 - h >= SMALLEST_GAP)
+    eye = torch.eye(wsb.shape[1], dtype=wsb.dtype, device=wsb.device)
+    gap = torch.where(alone[:, None, None], eye, eye - wsb)
+    own = torch.linalg.solve(gap, pull[:, :, None])[:, :, 0]
+    return own, h, (b @ own[:, :, None])[:, :, 0] + along, alone
+
+
+def _largest(wsb: Float[Tensor, "b c c"]) -> Float[Tensor, " b"]:
+    """Largest real part of an eigenvalue."""
+    if wsb.shape[1] == 1:
+        return wsb[:, 0, 0]
+    found: Tensor = torch.linalg.eigvals(wsb).real.amax(dim=1)
+    return found
+
+
+def _along(outputs: Tensor, pulls: Tensor) -> Tensor:
+    """Linear in the outputs: its gradient in θ is J_iᵀ ũ_i."""
+    return (outputs.reshape(outputs.shape[0], -1) * pulls).sum(dim=1)
