@@ -18,6 +18,7 @@ KEYS = [
     "data",
     "target",
     "seed",
+    "held_out",
     "measured_on",
     "check",
     "grade",

@@ -14,7 +14,8 @@ from upweight.tables.model_file import save_model
 from upweight.workflows.asked import AT_ONCE, ask_query, ask_rows, ask_worst
 from upweight.workflows.effort import seconds_to_explain, seconds_to_fit
 from upweight.workflows.quality import quality
-from upweight.workflows.table_model import open_table, without
+from upweight.workflows.table_model import open_table
+from upweight.workflows.taken_out import without
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from upweight.cli.options import AsJson, Data, Debug, Id, Model, NoRows, Seed, Solver, Target, TrustPickle
+from upweight.cli.options import AsJson, Data, Debug, Group, Id, Model, NoRows, Seed, Solver, Target, Time, TrustPickle
 from upweight.cli.progress import current
 
 __all__ = ["check"]
@@ -15,6 +15,8 @@ def check(
     data: Data,
     target: Target = None,
     id_column: Id = None,
+    group: Group = None,
+    time: Time = None,
     model: Model = None,
     trust_pickle: TrustPickle = False,
     min_grade: Annotated[
@@ -41,9 +43,9 @@ def check(
 
     code = run(
         Job(
-            data=data, target=target, id_column=id_column, model=model, trust_pickle=trust_pickle,
-            min_grade=min_grade, junit=junit, rows=rows, solver=solver, seed=seed, as_json=as_json,
-            show_rows=not no_rows,
+            data=data, target=target, id_column=id_column, group=group, time=time, model=model,
+            trust_pickle=trust_pickle, min_grade=min_grade, junit=junit, rows=rows, solver=solver, seed=seed,
+            as_json=as_json, show_rows=not no_rows,
         ),
         current(),
     )  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 
 from upweight.cli.facts import data_facts
 from upweight.cli.failures import FINDING
-from upweight.cli.forms import FORM, check_form, grade_form
+from upweight.cli.forms import FORM, check_form, grade_form, held_out_form
 from upweight.cli.opening import open_said
 from upweight.cli.page import command_line, print_json, print_page, require_place, took
 from upweight.cli.progress import Progress
@@ -36,6 +36,8 @@ class Job:
     data: Path
     target: str | None
     id_column: str | None
+    group: str | None
+    time: str | None
     model: Path | None
     trust_pickle: bool
     min_grade: str | None
@@ -56,7 +58,10 @@ def run(job: Job, progress: Progress) -> int:
         raise InputError(f"--min-grade {job.min_grade!r} is not a grade. Use A, B, C or D.")
     if job.junit is not None:
         require_place(job.junit)
-    table = open_said(job.data, job.target, job.id_column, job.model, job.trust_pickle, job.solver, job.seed, progress)
+    table = open_said(
+        job.data, job.target, job.id_column, job.group, job.time, job.model, job.trust_pickle, job.solver, job.seed,
+        progress,
+    )  # fmt: skip
     seconds = seconds_to_explain(table.influence, 0, job.rows, flips=False)
     if seconds > LONG:
         progress.say(f"This will take about {seconds:.0f} s. It needs no disk.")
@@ -77,6 +82,7 @@ def run(job: Job, progress: Progress) -> int:
         print_json(
             {
                 **head,
+                "held_out": held_out_form(table),
                 "measured_on": measured_on,
                 "check": check_form(outcome),
                 "grade": grade_form(outcome.grade),
@@ -122,6 +128,8 @@ def _page(job: Job, table: TableModel, outcome: Check, measured_on: str, passed:
     options = [
         ("--target", table.target),
         ("--id", job.id_column),
+        ("--group", job.group),
+        ("--time", job.time),
         ("--model", job.model),
         ("--seed", job.seed or None),
     ]

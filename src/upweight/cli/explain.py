@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from upweight.cli.options import AsJson, Data, Debug, Id, Model, NoRows, Seed, Solver, Target, TrustPickle
+from upweight.cli.options import AsJson, Data, Debug, Group, Id, Model, NoRows, Seed, Solver, Target, Time, TrustPickle
 from upweight.cli.progress import current
 
 __all__ = ["explain"]
@@ -32,10 +32,15 @@ def explain(
     worst: Annotated[
         int | None,
         typer.Option(
-            "--worst", help="The K held-out rows that are predicted worst; 5 if nothing is asked.", show_default=False
+            "--worst",
+            help="The K held-out rows that are predicted worst, grouped by the harmful rows that they share; 5 if "
+            "nothing is asked.",
+            show_default=False,
         ),
     ] = None,
     id_column: Id = None,
+    group: Group = None,
+    time: Time = None,
     model: Model = None,
     trust_pickle: TrustPickle = False,
     keep: Annotated[bool, typer.Option("--keep", help="Leave an explained training row in the training rows.")] = False,
@@ -73,8 +78,8 @@ def explain(
 
     run(
         Job(
-            data=data, target=target, rows=tuple(row or ()), query=query, worst=worst, id_column=id_column,
-            model=model, trust_pickle=trust_pickle, keep=keep, to=to, report=report, measurement=measurement,
+            data=data, target=target, rows=tuple(row or ()), query=query, worst=worst, id_column=id_column, group=group,
+            time=time, model=model, trust_pickle=trust_pickle, keep=keep, to=to, report=report, measurement=measurement,
             solver=solver, seed=seed, show_rows=not no_rows, as_json=as_json,
         ),
         current(),

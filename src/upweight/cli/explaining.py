@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from upweight.cli.facts import data_facts, provenance
-from upweight.cli.forms import FORM, explanation_form
+from upweight.cli.forms import FORM, explanation_form, held_out_form
 from upweight.cli.opening import open_said
 from upweight.cli.page import command_line, print_json, print_page, require_place, took, written
 from upweight.cli.progress import Progress
@@ -37,6 +37,8 @@ class Job:
     query: Path | None
     worst: int | None
     id_column: str | None
+    group: str | None
+    time: str | None
     model: Path | None
     trust_pickle: bool
     keep: bool
@@ -57,7 +59,10 @@ def run(job: Job, progress: Progress) -> None:
     _require_one_question(job)
     if job.report is not None:
         require_place(job.report)
-    opened = open_said(job.data, job.target, job.id_column, job.model, job.trust_pickle, job.solver, job.seed, progress)
+    opened = open_said(
+        job.data, job.target, job.id_column, job.group, job.time, job.model, job.trust_pickle, job.solver, job.seed,
+        progress,
+    )  # fmt: skip
     asked = _ask(job, opened)
     table = asked.table
     predictions = len(asked.rows)
@@ -108,6 +113,7 @@ def _print(job: Job, table: TableModel, explanation: Explanation, progress: Prog
     report = progress.written[-1] if progress.written else None
     if job.as_json:
         head = {"upweight": FORM, "command": "explain", "data": str(job.data), "seed": job.seed}
+        head |= {"held_out": held_out_form(table)}
         tail = {"report": report, "seconds": round(progress.seconds, 2)}
         print_json({**head, **explanation_form(explanation, job.show_rows), **tail})
         return
@@ -183,6 +189,8 @@ def _options(job: Job, table: TableModel) -> list[tuple[str, object]]:
     return [
         ("--target", table.target),
         ("--id", job.id_column),
+        ("--group", job.group),
+        ("--time", job.time),
         ("--model", job.model),
         ("--trust-pickle", job.trust_pickle),
         *(("--row", row) for row in job.rows),

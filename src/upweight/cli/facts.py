@@ -22,7 +22,10 @@ def data_facts(table: TableModel) -> list[tuple[str, str]]:
     name = table.influence.adapted.model_name
     made = f"{name}, fitted here" if table.model_path is None else f"{name} from {table.model_path}"
     good = quality(table)
-    facts = [("data", rows), ("columns", table.summary), ("model", ", ".join(part for part in (made, good) if part))]
+    facts = [("data", rows)]
+    if table.apart:
+        facts.append(("held out", table.apart))
+    facts += [("columns", table.summary), ("model", ", ".join(part for part in (made, good) if part))]
     if table.id_column is None:
         facts.append(("rows", "data rows are counted from 0"))
     return facts

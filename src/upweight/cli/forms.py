@@ -10,9 +10,10 @@ from typing import Any
 from upweight.influence import SmallestFlip
 from upweight.validation.check import Check
 from upweight.validation.grade import Grade
-from upweight.workflows.explanation import Explanation, Prediction, RowEffect
+from upweight.workflows.explanation import Explanation, Prediction, RowEffect, SharedHarm
+from upweight.workflows.table_model import TableModel
 
-__all__ = ["FORM", "check_form", "explanation_form", "grade_form"]
+__all__ = ["FORM", "check_form", "explanation_form", "grade_form", "held_out_form"]
 
 FORM = 1
 
@@ -37,6 +38,7 @@ def explanation_form(explanation: Explanation, show_rows: bool) -> dict[str, Any
             "measured_on": overall.queries,
             "rows": [_effect(e, show_rows) for e in overall.rows],
         },
+        "shared_harm": _shared(explanation.shared) if show_rows else None,
         "check": check_form(explanation.check),
         "grade": grade_form(explanation.grade),
         "how": explanation.how,
@@ -79,6 +81,17 @@ def grade_form(grade: Grade) -> dict[str, Any]:
     }
 
 
+def held_out_form(table: TableModel) -> dict[str, Any]:
+    """The rows held out of training, and the columns that were respected in telling them apart."""
+    order = table.arrangement
+    return {
+        "rows": len(table.held_out),
+        "group": order.group_column,
+        "time": order.time_column,
+        "how": table.apart or None,
+    }
+
+
 def _prediction(prediction: Prediction, show_rows: bool) -> dict[str, Any]:
     for_name, against_name = prediction.sides
     out: dict[str, Any] = {
@@ -110,6 +123,42 @@ def _effect(effect: RowEffect, show_rows: bool) -> dict[str, Any]:
     if show_rows:
         out |= {"label": _plain(effect.label), "row": _row(effect.row)}
     return out
+
+
+def _shared(shared: SharedHarm | None) -> dict[str, Any] | None:
+    if shared is None:
+        return None
+    return {
+        "mistakes": shared.mistakes,
+        "groups": [
+            {
+                "mistakes": [
+                    {
+                        "id": _plain(one.id),
+                        "truth": _plain(one.truth),
+                        "says": _plain(one.says),
+                        "then_says": _plain(one.after),
+                        "now": _number(one.refit.base),
+                        "estimate": _number(one.estimate.change),
+                        "refit": _number(one.refit.change),
+                    }
+                    for one in group.mistakes
+                ],
+                "rows": [
+                    {"harms": row.harms, "share": _number(row.share), **_effect(row.effect, True)} for row in group.rows
+                ],
+                "measurement": group.refit.measurement.removeprefix("the "),
+                "unit": group.refit.unit,
+                "estimate": _number(group.estimate.change),
+                "refit": _number(group.refit.change),
+                "right_estimate": None if group.mended is None else group.mended[0],
+                "right_refit": None if group.mended is None else group.mended[1],
+                "held_out_refit": None if group.held_out is None else _number(group.held_out.change),
+            }
+            for group in shared.groups
+        ],
+        "alone": [_plain(one) for one in shared.alone],
+    }
 
 
 def _flip(flip: SmallestFlip | None) -> dict[str, Any] | None:

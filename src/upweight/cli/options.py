@@ -7,7 +7,20 @@ import typer
 
 from upweight.cli.progress import current
 
-__all__ = ["AsJson", "Data", "Debug", "Id", "Model", "NoRows", "Seed", "Solver", "Target", "TrustPickle"]
+__all__ = [
+    "AsJson",
+    "Data",
+    "Debug",
+    "Group",
+    "Id",
+    "Model",
+    "NoRows",
+    "Seed",
+    "Solver",
+    "Target",
+    "Time",
+    "TrustPickle",
+]
 
 Data = Annotated[
     Path, typer.Argument(metavar="DATA", help="The table: CSV, TSV, either gzipped, or Parquet.", show_default=False)
@@ -16,6 +29,22 @@ Target = Annotated[str | None, typer.Option("--target", "-t", help="The column t
 Id = Annotated[
     str | None,
     typer.Option("--id", help="A column of your own ids; rows are named by it everywhere.", show_default=False),
+]
+Group = Annotated[
+    str | None,
+    typer.Option(
+        "--group",
+        help="A column (patient, user) whose rows stay together: all learnt from or all held out. It is no feature.",
+        show_default=False,
+    ),
+]
+Time = Annotated[
+    str | None,
+    typer.Option(
+        "--time",
+        help="A column of dates or numbers: the latest rows are held out. If not given, the one column of dates.",
+        show_default=False,
+    ),
 ]
 Model = Annotated[
     Path | None,

@@ -16,6 +16,8 @@ from upweight.tables.target import Task, in_rows, labelled, likely_targets, requ
 
 __all__ = ["Columns", "infer", "labelled", "likely_targets"]
 
+THE_ID, THE_GROUP = "the id", "the group"  # why a column that the user named is not learnt from
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -52,11 +54,17 @@ class Columns:
         return f"{read}; ignored: {', '.join(shown)}" + (f" and {more:,} more" if more else "")
 
 
-def infer(frame: pd.DataFrame, target: str, id_column: str | None = None, task: Task | None = None) -> Columns:
+def infer(
+    frame: pd.DataFrame,
+    target: str,
+    id_column: str | None = None,
+    task: Task | None = None,
+    group_column: str | None = None,
+) -> Columns:
     """What each column is, from its values.
 
     Numbers stay numbers however few values they take; only strings and booleans become categories. Rows without a
-    target are not looked at.
+    target are not looked at. group_column: what keeps rows together is not learnt from.
     Raises: InputError, which names the column and the rows.
     """
     require_column(frame, target, "target")
@@ -72,7 +80,10 @@ def infer(frame: pd.DataFrame, target: str, id_column: str | None = None, task: 
     for name in frame.columns:
         if name == target:
             continue
-        kind, detail = ("ignored", "the id") if name == id_column else kind_of(rows[name])
+        if name in (id_column, group_column):
+            ignored[name] = THE_ID if name == id_column else THE_GROUP
+            continue
+        kind, detail = kind_of(rows[name])
         if isinstance(detail, DateFormat):
             dates[name] = detail
         elif kind == "ignored":
@@ -80,7 +91,7 @@ def infer(frame: pd.DataFrame, target: str, id_column: str | None = None, task: 
         else:
             kinds[kind].append(name)
     if not any(kinds.values()) and not dates:  # then a column that counts the rows is better than nothing
-        kinds["numeric"] = [n for n in ignored if n != id_column and is_counter(rows[n])]
+        kinds["numeric"] = [n for n in ignored if n not in (id_column, group_column) and is_counter(rows[n])]
         ignored = {name: why for name, why in ignored.items() if name not in kinds["numeric"]}
     if not any(kinds.values()) and not dates:
         reasons = ", ".join(f"{name} ({reason})" for name, reason in list(ignored.items())[:5])
@@ -130,7 +141,7 @@ def _require_finite(rows: pd.DataFrame, names: list[str]) -> None:
 def _on_ignored(ignored: Mapping[str, str]) -> list[str]:
     notes = []
     for reason, count in Counter(ignored.values()).items():
-        if reason != "the id":
+        if reason not in (THE_ID, THE_GROUP):
             names = [name for name, why in ignored.items() if why == reason]
             notes.append(f"{'column' if count == 1 else 'columns'} {listed(names)} left out: {reason}")
     return notes

@@ -9,6 +9,7 @@ import numpy as np
 
 from upweight.influence import Influence
 from upweight.workflows.explain import FLIP_REFITS, SHOWN
+from upweight.workflows.shared import MOST
 
 __all__ = ["LONG", "seconds_to_explain", "seconds_to_fit"]
 
@@ -24,7 +25,7 @@ def seconds_to_fit(rows: int, columns: int, outputs: int = 2) -> float:
 
 
 def seconds_to_explain(influence: Influence, predictions: int, checked: int, flips: bool, overall: int = 5) -> float:
-    """Refits of what is shown, of the flips and of the check, at the pace of a few that are refitted now."""
+    """Refits of all that is shown, of the flips and of the check, at the pace of a few that are refitted now."""
     n = len(influence.row_ids)
     influence.attribution.refitted([[0]])  # what is made ready once is no part of the pace
     start = time.perf_counter()
@@ -34,5 +35,6 @@ def seconds_to_explain(influence: Influence, predictions: int, checked: int, fli
     timed = [[i] for i in range(1, min(TIMED + 1, n - 1))]
     influence.attribution.refitted(timed)
     each = (time.perf_counter() - start) / max(1, len(timed))
-    refits = predictions * (3 * SHOWN + (FLIP_REFITS if flips else 0)) + checked + overall
+    refits = predictions * (3 * SHOWN + (FLIP_REFITS if flips else 0) + (MOST if predictions > 1 else 0))
+    refits += checked + overall
     return (predictions + 1) * scored + refits * each

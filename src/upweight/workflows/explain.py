@@ -24,6 +24,7 @@ from upweight.validation.check import Check
 from upweight.validation.grade import Grade
 from upweight.workflows.explanation import Explanation, Overall, Prediction, RowEffect
 from upweight.workflows.measured import ERROR, chosen, scored
+from upweight.workflows.shared import shared_harm
 
 __all__ = ["CHECKED", "FLIP_REFITS", "SHOWN", "Progress", "explain", "harmful_overall", "says", "worst"]
 
@@ -102,8 +103,11 @@ def explain(
             )
         )
         progress(f"{id_name} {ids[i]} explained")
+    if held_out is not None and count_rows(held_out[0], "held_out") == 0:
+        held_out = None
+    shared = shared_harm(influence, X, y, predictions, as_they_are, held_out)
     overall = None
-    if held_out is not None and count_rows(held_out[0], "held_out") > 0:
+    if held_out is not None:
         overall = harmful_overall(influence, *held_out, rows=rows, seed=seed)
         progress("the rows that harm the held-out predictions found")
     check = _check(influence, X, y, truths, read, measurement, check_rows, seed)
@@ -122,6 +126,7 @@ def explain(
         how=scores.how,
         meaning=scores.meaning,
         notes=(*notes, *influence.adapted.notes),
+        shared=shared,
     )
 
 

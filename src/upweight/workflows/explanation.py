@@ -15,7 +15,7 @@ from upweight.influence import SmallestFlip
 from upweight.validation.check import Check
 from upweight.validation.grade import Grade
 
-__all__ = ["Explanation", "Overall", "Prediction", "RowEffect"]
+__all__ = ["Explanation", "Mistake", "Overall", "Prediction", "RowEffect", "SharedHarm", "SharedRow", "Together"]
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,54 @@ class Overall:
 
 
 @dataclass(frozen=True, eq=False)
+class SharedRow:
+    """A training row that harms several mistakes; `effect`: without it alone, on the mean over all of its group."""
+
+    effect: RowEffect
+    harms: int  # mistakes of the group that have it among their most harmful rows
+    share: float  # of all harm that rows do to the group
+
+
+@dataclass(frozen=True, eq=False)
+class Mistake:
+    """One mistake without the shared rows of its group."""
+
+    id: Any
+    truth: Any  # as Prediction's
+    says: Any
+    estimate: Effect
+    refit: Effect
+    after: Any  # what the refitted model says; None where the refit found no optimum
+
+
+@dataclass(frozen=True, eq=False)
+class Together:
+    """Mistakes that hang on the same rows, and what removing all of these rows does to them."""
+
+    mistakes: tuple[Mistake, ...]
+    rows: tuple[SharedRow, ...]
+    estimate: Effect  # on the mean over the mistakes
+    refit: Effect
+    mended: tuple[int, int | None] | None  # mistakes that would be right, estimated and refitted; None of a number
+    held_out: Effect | None  # by the same refit, on the mean over all held-out rows
+
+
+@dataclass(frozen=True, eq=False)
+class SharedHarm:
+    """The mistakes among the predictions by the harmful rows that they share; `alone`: ids of those that share none."""
+
+    asked: int
+    groups: tuple[Together, ...]
+    alone: tuple[Any, ...]
+    is_class: bool  # a mistake is a wrong class; else every prediction of a number whose truth is known
+
+    @property
+    def mistakes(self) -> int:
+        """How many."""
+        return len(self.alone) + sum(len(group.mistakes) for group in self.groups)
+
+
+@dataclass(frozen=True, eq=False)
 class Explanation:
     """Predictions explained, the rows that harm most, the check and the grade."""
 
@@ -103,3 +151,4 @@ class Explanation:
     how: str
     meaning: str
     notes: tuple[str, ...]
+    shared: SharedHarm | None = None  # of two mistakes or more

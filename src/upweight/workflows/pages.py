@@ -11,12 +11,14 @@ from upweight.display.blocks import Block, Document, Facts, GradeView, Point, Re
 from upweight.display.words import Effect, count, measured, number, verdict
 from upweight.workflows.explanation import Explanation, Prediction
 from upweight.workflows.passages import flip_sentence, now, overall_table, question, row_cards, row_table, said
+from upweight.workflows.shared_passages import TITLE, shared_blocks, shared_sentence
 
 __all__ = ["answer", "document", "grade_view"]
 
 MAPPED = 400  # dots of a map: those that matter most, and a sample of the rest
 MAPS = 5
 HEADLINES = 3
+ALONE = 5  # predictions that a terminal shows one by one
 OVERALL = "Rows that hurt the held-out predictions most"
 Pairs = Sequence[tuple[str, str]]
 
@@ -37,6 +39,7 @@ def document(
         overview += [overall_table(explanation.overall, explanation.id_name, show_rows)]
     sections = [
         Section("Overview", "overview", tuple(overview)),
+        *_shared(explanation, show_rows),
         *(
             _why(explanation, p, f"why-{p.id}" if i else "why", show_rows, True)
             for i, p in enumerate(explanation.predictions)
@@ -44,7 +47,9 @@ def document(
         Section("Map", "map", tuple(_map(explanation, p) for p in explanation.predictions[:MAPS])),
         _trust(explanation, last),
     ]
-    return Document(title, subtitle, _headline(explanation), grade_view(explanation), tuple(sections), footer)
+    return Document(
+        title, subtitle, _headline(explanation, show_rows), grade_view(explanation), tuple(sections), footer
+    )
 
 
 def answer(
@@ -59,7 +64,11 @@ def answer(
     """The terminal's page: one prediction with its rows as they are, several with a table each; check, grade, next."""
     alone = len(explanation.predictions) == 1
     sections = [Section("", "data", (Facts(tuple(facts)),))] if facts else []
-    sections += [_why(explanation, p, "why", show_rows, alone) for p in explanation.predictions]
+    sections += _shared(explanation, show_rows)
+    sections += [_why(explanation, p, "why", show_rows, alone) for p in explanation.predictions[:ALONE]]
+    if (more := len(explanation.predictions) - ALONE) > 0:
+        text = f"{count(more, 'more prediction')}: --report FILE and --json show each with its own rows."
+        sections.append(Section("", "more", (Sentence(text),)))
     if explanation.overall is not None and explanation.overall.rows:
         table = overall_table(explanation.overall, explanation.id_name, show_rows)
         sections.append(Section(OVERALL, "overall", (table,), _loss_now(explanation)))
@@ -84,6 +93,13 @@ def _loss_now(explanation: Explanation) -> str:
     return f"({measured(overall.measurement).removeprefix('the ')} now: {number(overall.now, overall.unit)} a row{of})"
 
 
+def _shared(explanation: Explanation, show_rows: bool) -> list[Section]:
+    shared = explanation.shared
+    if shared is None or not show_rows:
+        return []
+    return [Section(TITLE, "shared", tuple(shared_blocks(shared, explanation.id_name)))]
+
+
 def _why(explanation: Explanation, prediction: Prediction, anchor: str, show_rows: bool, cards: bool) -> Section:
     name = explanation.id_name
     blocks: list[Block] = []
@@ -95,10 +111,11 @@ def _why(explanation: Explanation, prediction: Prediction, anchor: str, show_row
     return Section(question(prediction, name, show_rows), anchor, tuple(blocks))
 
 
-def _headline(explanation: Explanation) -> tuple[str, ...]:
+def _headline(explanation: Explanation, show_rows: bool) -> tuple[str, ...]:
     """The answer first: what the model says, and what would change it."""
     name = explanation.id_name
-    out = []
+    shared = explanation.shared
+    out = [shared_sentence(shared, group, name) for group in shared.groups[:1]] if shared and show_rows else []
     for prediction in explanation.predictions[:HEADLINES]:
         flip = flip_sentence(prediction, name, named=4) if prediction.flip and prediction.flip.found else None
         out.append(f"{name.capitalize()} {prediction.id}: the model says {said(prediction)}. {flip or ''}".strip())

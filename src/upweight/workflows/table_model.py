@@ -1,11 +1,11 @@
-"""A table and a model of it: read, understood, fitted or loaded, split; and the same without rows that are asked about.
+"""A table and a model of it: read, understood, fitted or loaded, and what is held out of it.
 
 Stands on tables and influence; the commands stand on it.
 """
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,20 +13,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.base import clone
 
-from upweight.display.words import among, count
+from upweight.display.words import count
 from upweight.errors import InputError, listed
 from upweight.influence import Influence
+from upweight.tables.arrangement import Arrangement, arranged
 from upweight.tables.default_model import default_model, prepare
 from upweight.tables.infer import Columns, infer, labelled, likely_targets
 from upweight.tables.inputs import inputs_for
 from upweight.tables.model_file import ModelFile, load_model
+from upweight.tables.parts import parts
 from upweight.tables.read import read_table
-from upweight.tables.split import held_out
 from upweight.tables.target import require_column
 
-__all__ = ["TableModel", "open_table", "without"]
+__all__ = ["TableModel", "open_table"]
 
 Positions = NDArray[np.int64]
 
@@ -49,6 +49,8 @@ class TableModel:
     notes: tuple[str, ...] = ()
     cell_notes: tuple[str, ...] = ()  # those that may quote cells
     mismatch: str | None = None  # the user's model was not fitted on these rows
+    arrangement: Arrangement = field(default_factory=Arrangement)  # of the rows of `frame`
+    apart: str = ""  # how the held-out rows were told apart, "" where they were drawn at random, or by the model's file
 
     @property
     def rows(self) -> pd.DataFrame:
@@ -95,6 +97,8 @@ def open_table(
     target: str | None,
     *,
     id_column: str | None = None,
+    group: str | None = None,
+    time: str | None = None,
     model: str | os.PathLike[str] | None = None,
     trust_pickle: bool = False,
     solver: str = "auto",
@@ -103,6 +107,7 @@ def open_table(
 ) -> TableModel:
     """The file's rows with a model of `target`: a default pipeline on three quarters of them, or the user's own.
 
+    group: rows with one value of this column are never on both sides; time: held-out rows are the latest by this one.
     before_fit: told how many rows and columns a default pipeline is about to be fitted to.
     Raises: InputError, FileError, UnsupportedModel, ResourceError, MissingExtra.
     """
@@ -117,7 +122,8 @@ def open_table(
     rows, left_out = labelled(frame, target)
     if left_out:  # whole numbers beside an empty cell are whole numbers again
         frame = frame.assign(**{target: rows[target].astype(object).reindex(frame.index)})
-    source = _Source(table.path, frame, rows, target, id_column, (*table.notes[1:], *([left_out] if left_out else [])))
+    notes = (*table.notes[1:], *([left_out] if left_out else []))
+    source = _Source(table.path, frame, rows, target, id_column, group, time, notes)
     if stored is None:
         return _fitted(source, solver, seed, before_fit)
     return _loaded(source, stored, solver)
@@ -132,6 +138,8 @@ class _Source:
     rows: pd.DataFrame
     target: str
     id_column: str | None
+    group: str | None
+    time: str | None
     notes: tuple[str, ...]
 
     @property
@@ -142,8 +150,10 @@ class _Source:
 
 def _fitted(source: _Source, solver: str, seed: int, before_fit: Callable[[int, int], None]) -> TableModel:
     """With a default pipeline, on three quarters of the rows."""
-    columns = infer(source.frame, source.target, source.id_column)
-    train, test = held_out(source.rows, source.target, columns.task, seed=seed)
+    columns = infer(source.frame, source.target, source.id_column, group_column=source.group)
+    arrangement = arranged(source.frame, source.target, source.group, source.time, columns.date)
+    split = parts(source.rows, source.target, columns.task, arrangement.take(source.known), seed)
+    train, test = split.train, split.held_out
     before_fit(len(train), len(columns.features))
     learnt, y = source.rows.iloc[train], source.rows[source.target].iloc[train]
     x = prepare(learnt, columns)
@@ -160,8 +170,10 @@ def _fitted(source: _Source, solver: str, seed: int, before_fit: Callable[[int, 
         train=source.known[train],
         held_out=source.known[test],
         influence=Influence.from_sklearn(fitted, x, y, solver=solver),
-        notes=source.notes,
+        notes=(*source.notes, *arrangement.notes, *split.notes),
         cell_notes=columns.notes,
+        arrangement=arrangement if split.in_order else arrangement.without_time(),
+        apart=split.how,
     )
 
 
@@ -169,10 +181,18 @@ def _loaded(source: _Source, file: ModelFile, solver: str) -> TableModel:
     """With the user's model, on the rows that its file names, else on all of them."""
     fitted_on, said = file.fitted_on(source.path)
     train = source.known if fitted_on is None else np.intersect1d(fitted_on, source.known).astype(np.int64)
-    x = inputs_for(file, source.frame.iloc[train], source.target)
+    arrangement = arranged(
+        source.frame, source.target, source.group, source.time, file.columns.date if file.columns else None
+    )
+    unread = [source.target]
+    if source.group is not None and not hasattr(file.model, "feature_names_in_"):
+        unread.append(source.group)  # a model without names reads every number: a group is none of them
+    inputs = partial(_read, file=file, target=source.target, unread=unread)
+    x = inputs(source.frame.iloc[train])
     y = source.rows[source.target].reindex(source.frame.index[train])
     width = np.shape(x)[1] if len(np.shape(x)) == 2 else 1
     influence = Influence.from_sklearn(file.model, x, y, solver=solver)
+    rest = np.setdiff1d(source.known, train).astype(np.int64)
     return TableModel(
         path=source.path,
         frame=source.frame,
@@ -181,59 +201,42 @@ def _loaded(source: _Source, file: ModelFile, solver: str) -> TableModel:
         summary=file.columns.summary if file.columns else f"{count(width, 'column')}, as {file.path.name} reads them",
         model=file.model,
         model_path=file.path,
-        inputs=partial(inputs_for, file, target=source.target),
+        inputs=inputs,
         train=train,
-        held_out=np.setdiff1d(source.known, train).astype(np.int64),
+        held_out=rest,
         influence=influence,
-        notes=(*source.notes, said),
+        notes=(*source.notes, said, *arrangement.notes, *_as_the_file_has_it(arrangement, train, rest)),
         mismatch=influence.adapted.stationarity.mismatch,
+        arrangement=arrangement,
     )
+
+
+def _read(some: pd.DataFrame, file: ModelFile, target: str, unread: list[str]) -> Any:
+    return inputs_for(file, some.drop(columns=unread[1:], errors="ignore") if file.columns is None else some, target)
+
+
+def _as_the_file_has_it(arrangement: Arrangement, train: Positions, rest: Positions) -> list[str]:
+    """What the user's own choice of training rows does not respect: it is theirs, and is said."""
+    notes = []
+    if arrangement.groups is not None and len(rest):
+        both = np.intersect1d(arrangement.groups[train], arrangement.groups[rest])
+        if len(both):
+            rows = count(len(both), "group")
+            notes.append(
+                f"{rows} of {arrangement.group_column!r} stand both in the model's training rows and beside them"
+            )
+    if arrangement.times is not None and len(rest):
+        late = int(np.sum(arrangement.times[train] > np.min(arrangement.times[rest])))
+        if late:
+            rows = count(late, "training row")
+            notes.append(
+                f"the model learnt from {rows} later by {arrangement.time_column!r} than the first held-out row"
+            )
+    return notes
 
 
 def _prepared(some: pd.DataFrame, columns: Columns) -> pd.DataFrame:
     return prepare(some, columns)
-
-
-def without(table: TableModel, at: Sequence[int], solver: str = "auto") -> TableModel:
-    """The same with rows of the file (positions) taken out of the training rows, and the model refitted.
-
-    A default pipeline is fitted anew; the user's model keeps its preprocessing.
-    Raises: InputError if they hold every row of a class, or leave too few.
-    """
-    out = np.intersect1d(np.asarray(at, dtype=np.int64), table.train)
-    if not len(out):
-        return table
-    kept = np.setdiff1d(table.train, out)
-    y = table.influence.adapted.labels
-    keeps = np.isin(table.train, out, invert=True)
-    if table.influence.adapted.kind == "classification":
-        gone = [label for label in table.influence.adapted.classes if not np.any(y[keeps] == label)]
-        if gone:
-            raise InputError(
-                f"taking {listed(list(table.frame.index[out]))} out leaves no row of class {listed(gone)}, and a model "
-                "without it could not be asked. Add --keep to leave them in."
-            )
-    ids = list(table.frame.index[out])
-    x = table.x(kept)
-    labels = pd.Series(y[keeps], index=table.frame.index[kept], name=table.target)
-    if table.model_path is None:
-        model = clone(table.model).fit(x, labels)
-    else:
-        refit = table.influence.without(ids)
-        if not refit.converged:
-            raise InputError(
-                f"without {listed(ids)} the model has no optimum to refit to. Add --keep to leave them in, "
-                "or fit the model with a penalty."
-            )
-        model = refit.model
-    if len(ids) == 1:
-        said = f"{table.id_name} {ids[0]} was taken out of the training rows, so that it does not explain itself"
-    else:
-        named = f"{among(ids[:5])}{' …' if len(ids) > 5 else ''}"
-        said = f"{table.id_name}s {named} were taken out of the training rows, so that they do not explain themselves"
-    said += ": the model that answers is refitted without " + ("it" if len(ids) == 1 else "them")
-    influence = Influence.from_sklearn(model, x, labels, solver=solver)
-    return replace(table, model=model, train=kept, influence=influence, notes=(*table.notes, said))
 
 
 def _with_ids(frame: pd.DataFrame, target: str, id_column: str | None) -> pd.DataFrame:
