@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from upweight.shapes import Array, Float, Namespace
 
-__all__ = ["NotPositiveDefinite", "blocks", "cached_blocks", "factor", "length", "namespace", "to_numpy"]
+__all__ = ["NotPositiveDefinite", "beside", "blocks", "cached_blocks", "factor", "length", "namespace", "to_numpy"]
 
 BLOCK_BYTES = 32 * 2**20  # live memory of one block: a few of them fit beside the last-level cache
 
@@ -25,6 +25,11 @@ class NotPositiveDefinite(ArithmeticError):
 def namespace(*arrays: Array) -> Namespace:
     """The module of these arrays (numpy, torch …), as the standard spells it."""
     return compat.array_namespace(*arrays)
+
+
+def beside(values: Any, x: Array, dtype: Any = None) -> Array:
+    """These numbers (numpy, lists) in the array library and on the device of `x`; dtype: their own if None."""
+    return namespace(x).asarray(values, dtype=dtype, device=compat.device(x))
 
 
 def factor(a: Float[Array, "p p"]) -> Callable[[Array], Array]:
@@ -43,6 +48,8 @@ def factor(a: Float[Array, "p p"]) -> Callable[[Array], Array]:
         lower = xp.linalg.cholesky(a)
     except Exception as error:  # every library has its own class for this
         raise NotPositiveDefinite(str(error)) from error
+    if compat.is_torch_array(a):
+        return lambda b: xp.cholesky_solve(b, lower)
     upper = xp.matrix_transpose(lower)
     return lambda b: xp.linalg.solve(upper, xp.linalg.solve(lower, b))
 
@@ -69,5 +76,6 @@ def cached_blocks(n: int, columns: int) -> Iterator[slice]:
 def to_numpy(x: Array) -> NDArray[Any]:
     """The same numbers as numpy, on the host."""
     if compat.is_torch_array(x):
-        x = x.detach().cpu().numpy()
+        x = x.detach().cpu()
+        x = (x.float() if str(x.dtype) == "torch.bfloat16" else x).numpy()  # numpy has no bfloat16
     return np.asarray(x)

@@ -14,11 +14,11 @@ import upweight
 SOURCE = Path(upweight.__file__).parent
 BANDS = {
     1: {"errors", "shapes", "arrays", "randomness", "files", "store"},
-    2: {"features", "params", "output_loss", "linear_head", "measurement", "gradients", "derivatives", "network",
+    2: {"features", "params", "output_loss", "linear_head", "measurement", "gradients", "derivatives", "network", "network_health",
         "perturbation", "optimisers", "training_run", "training_start", "training_step"},
     3: {"curvature", "solvers", "newton"},
     4: {"sensitivity", "removal", "attribution", "validation", "display", "saved_scores", "scores", "relabel", "feature_effects"},
-    5: {"adapters", "tables", "questions", "outcomes", "influence", "workflows"},
+    5: {"adapters", "tables", "questions", "outcomes", "saved_influence", "influence", "workflows"},
     6: {"cli"},
 }
 BESIDE = {"", "extend", "testing"}  # the front door, the protocols, the problems: they may import anything

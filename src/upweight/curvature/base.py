@@ -7,7 +7,18 @@ from typing import Protocol, runtime_checkable
 
 from upweight.shapes import Array, Float, Vectors
 
-__all__ = ["Batched", "Curvature", "Dense", "RootPlusDiagonal", "Rounded", "RowJacobians", "RowKernel", "WithDiagonal"]
+__all__ = [
+    "Batched",
+    "Curvature",
+    "Dense",
+    "Named",
+    "Placed",
+    "RootPlusDiagonal",
+    "Rounded",
+    "RowJacobians",
+    "RowKernel",
+    "WithDiagonal",
+]
 
 
 @runtime_checkable
@@ -48,6 +59,25 @@ class Batched(Protocol):
 
     def matmul_rows(self, vectors: Vectors, rows: Array) -> Vectors:
         """H v with the data part from these rows alone, scaled up by n / their number; penalty and damping whole."""
+        ...
+
+
+@runtime_checkable
+class Named(Protocol):
+    """A curvature that is not simply called the Hessian."""
+
+    @property
+    def name(self) -> str:
+        """What sentences call it."""
+        ...
+
+
+@runtime_checkable
+class Placed(Protocol):
+    """A curvature that says what its vectors are made of; others take numpy's float64."""
+
+    def blank(self, k: int) -> Vectors:
+        """Zeros [k, p] of its own array library, type and device."""
         ...
 
 

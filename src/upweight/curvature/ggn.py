@@ -22,6 +22,11 @@ __all__ = ["GGN"]
 class GGN(OverRows):
     """s Σ_i w_i J_iᵀ S_i J_i + f Λ + δI."""
 
+    @property
+    def name(self) -> str:
+        """Gauss-Newton matrix."""
+        return "Gauss-Newton matrix"
+
     def products(self, rows: slice | Tensor) -> Callable[[Float[Tensor, "k p"]], Float[Tensor, "k p"]]:
         """J v, S J v, Jᵀ S J v: three backward passes for each vector."""
         network, leaf = self.network, self.network.leaf()

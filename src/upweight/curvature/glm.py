@@ -54,6 +54,11 @@ class HeadCurvature:
         collected = self.head.params.collect(self.head.penalty[None, ...])[0, ...]
         return self.penalty_factor * collected + self.damping
 
+    def blank(self, k: int) -> Vectors:
+        """Zeros of the head's own kind."""
+        xp = namespace(self.diagonal)
+        return xp.broadcast_to(xp.zeros_like(self.diagonal)[None, :], (k, self.size))
+
     def damped(self, damping: float) -> "HeadCurvature":
         """H + δI."""
         return replace(self, damping=self.damping + damping)

@@ -20,6 +20,11 @@ __all__ = ["Hessian"]
 class Hessian(OverRows):
     """s Σ_i w_i ∇²ℓ_i + f Λ + δI."""
 
+    @property
+    def name(self) -> str:
+        """Hessian."""
+        return "Hessian"
+
     def products(self, rows: slice | Tensor) -> Callable[[Float[Tensor, "k p"]], Float[Tensor, "k p"]]:
         """Σ w_i ∇²ℓ_i v: one gradient, then one backward pass for each vector."""
         leaf = self.network.leaf()

@@ -28,6 +28,11 @@ class OverRows(ABC):
     damping: float = 0.0
     penalty_factor: float = 1.0
 
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What sentences call it."""
+
     @abstractmethod
     def products(self, rows: slice | Tensor) -> Callable[[Float[Tensor, "k p"]], Float[Tensor, "k p"]]:
         """Σ w_i C_i v over these rows, for any number of blocks of vectors."""

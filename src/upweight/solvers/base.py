@@ -11,9 +11,10 @@ from typing import Any, Protocol, runtime_checkable
 
 from upweight.arrays import length, namespace, to_numpy
 from upweight.curvature import Curvature
+from upweight.curvature.spectrum import lowest
 from upweight.shapes import Array, Bool, Float, Vectors
 
-__all__ = ["Prepared", "Solution", "Solver", "Status", "only_finite", "relative", "statuses"]
+__all__ = ["Prepared", "Solution", "Solver", "Status", "bent", "only_finite", "relative", "statuses"]
 
 
 class Status(Enum):
@@ -28,7 +29,9 @@ class Status(Enum):
     NEGATIVE_CURVATURE = (
         "the curvature bends down in a direction: the model is not at a minimum. Train it further, or add damping"
     )
-    NONFINITE_INPUT = "the right-hand side holds NaN or infinity: a loss or gradient overflowed. Check the data"
+    NONFINITE_INPUT = (
+        "the question or the curvature holds NaN or infinity: a loss or gradient overflowed. Check the data"
+    )
 
 
 @dataclass(frozen=True)
@@ -42,16 +45,16 @@ class Solution:
     residual: Float[Array, " k"]
     iterations: Any  # [k] int
     status: tuple[Status, ...]
-    lowest: tuple[float | None, ...] = ()  # Rayleigh quotient of the direction that bent down, where one was met
+    lowest: tuple[float | None, ...] = ()  # lowest Rayleigh quotient found, where a row met one that bends down
     said: str = ""  # how these were found and how far off they are, where it is known only afterwards
 
     def explain(self, row: int) -> str:
         """What became of this row and what to do, with the numbers."""
         status = self.status[row]
         text = f"{status.value} (relative residual {float(self.residual[row]):.1e})"
-        bent = self.lowest[row] if self.lowest else None
-        if status is Status.NEGATIVE_CURVATURE and bent is not None:
-            text += f"; it bends by {bent:.3g}, so damping has to be at least {1.1 * abs(bent):.3g}"
+        lowest = self.lowest[row] if self.lowest else None
+        if status is Status.NEGATIVE_CURVATURE and lowest is not None:
+            text += f"; it bends by {lowest:.3g}, so damping has to be at least {1.1 * abs(lowest):.3g} more"
         return text
 
 
@@ -100,6 +103,17 @@ def only_finite(b: Vectors) -> tuple[Vectors, Bool[Array, " k"]]:
     xp = namespace(b)
     good = xp.all(xp.isfinite(b), axis=1)
     return xp.where(good[:, None], b, xp.zeros_like(b)), good
+
+
+def bent(curvature: Curvature, met: Sequence[float | None]) -> tuple[float | None, ...]:
+    """The Rayleigh quotients of directions that bent down, lowered to the lowest that a short search finds.
+
+    A direction that a solver happens to meet bends less than the worst one, and damping has to cure the worst.
+    """
+    if all(value is None for value in met):
+        return tuple(met)
+    worst = lowest(curvature).rayleigh
+    return tuple(None if value is None else min(value, worst) for value in met)
 
 
 def relative(r: Vectors, b: Vectors) -> Float[Array, " k"]:

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from upweight.arrays import length, namespace, to_numpy
-from upweight.curvature import Curvature, Rounded, RowJacobians
+from upweight.arrays import beside, length, namespace, to_numpy
+from upweight.curvature import Curvature, Placed, Rounded, RowJacobians
 from upweight.randomness import generator
 from upweight.shapes import Array, Float, Vectors
-from upweight.solvers.base import Prepared, Solution, Status, only_finite, relative, statuses
+from upweight.solvers.base import Prepared, Solution, Status, bent, only_finite, relative, statuses
 from upweight.solvers.preconditioner import Approximation, Identity, Preconditioner
 
 __all__ = ["CG"]
@@ -34,10 +34,15 @@ class CG:
     """Relative residual <= tol for each row; the other rows of a block change it by rounding only."""
 
     tol: float = 1e-8
+    single_tol: float = 1e-4  # in place of `tol`, where that is less, for types narrower than float64
     max_iterations: int = 1000
     preconditioner: Preconditioner = field(default_factory=Identity)
     bulk: str = "float64"  # type of the products inside a run
     probes: int | None = None  # true residuals from this many random mixtures of all rows; None: each row's own
+
+    def within(self, dtype: Any) -> float:
+        """The relative residual that is promised for right-hand sides of this type."""
+        return self.tol if str(dtype).endswith("float64") else max(self.tol, self.single_tol)
 
     def prepare(self, curvature: Curvature) -> Prepared:
         """Makes the preconditioner ready; products come later.
@@ -49,9 +54,10 @@ class CG:
         def answer(b: Vectors) -> Solution:
             return _solve(self, curvature, near, b)
 
+        tol = self.within(curvature.blank(1).dtype) if isinstance(curvature, Placed) else self.tol
         words = "" if self.bulk == "float64" else f" with {self.bulk} products"
         words += "" if self.probes is None else f", checked on {self.probes} random mixtures of all questions"
-        how = f"conjugate gradients{words} on {curvature.size:,} parameters to a residual of {self.tol:.0e}"
+        how = f"conjugate gradients{words} on {curvature.size:,} parameters to a residual of {tol:.0e}"
         leverages, error, by_row = None, None, near.row_leverages
         if by_row is not None and isinstance(curvature, RowJacobians):
             leverages = _of_all(by_row, curvature.rows)
@@ -85,8 +91,9 @@ class _Block:
         xp, index = namespace(self.b), np.flatnonzero(kept)
         if index.shape[0] == self.at.shape[0]:
             return self
+        at = beside(index, self.b)
         arrays = {
-            name: xp.take(getattr(self, name), xp.asarray(index), axis=0)
+            name: xp.take(getattr(self, name), at, axis=0)
             for name in ("b", "x", "r", "d", "rz", "best", "best_residual", "mark")
         }
         return _Block(at=self.at[index], **arrays)
@@ -110,7 +117,8 @@ class _Ledger:
 
 
 def _solve(settings: CG, curvature: Curvature, near: Approximation, b: Vectors) -> Solution:
-    xp, tol = namespace(b), settings.tol
+    xp, tol = namespace(b), settings.within(b.dtype)
+    settings = replace(settings, tol=tol, single_tol=0.0)
     fast = curvature
     if settings.bulk != "float64" and isinstance(curvature, Rounded):
         fast = curvature.rounded(settings.bulk)
@@ -124,7 +132,7 @@ def _solve(settings: CG, curvature: Curvature, near: Approximation, b: Vectors) 
     for attempt in range(1 + RESTARTS):
         if todo.shape[0] == 0:
             break
-        index = xp.asarray(todo)
+        index = beside(todo, b)
         block = _begin(todo, xp.take(b, index, axis=0), xp.take(x, index, axis=0), xp.take(r, index, axis=0), near)
         if attempt:  # what the first run took on trust was not enough
             near, settings = replace(near, near=False), replace(settings, tol=0.5 * tol)
@@ -136,10 +144,11 @@ def _solve(settings: CG, curvature: Curvature, near: Approximation, b: Vectors) 
             residual = np.where(residual > 0, together, 0.0)
         if not mixed or float(np.max(residual)) > tol:
             r = b - curvature.matmul(x)
-            residual, mixed = to_numpy(relative(r, b)), False
+            residual, mixed = np.nan_to_num(to_numpy(relative(r, b)), nan=np.inf), False
         todo = np.flatnonzero((residual > tol) & np.array([s is None for s in ledger.status]))
     met = [None if rest <= tol else s or Status.STALLED for s, rest in zip(ledger.status, residual, strict=True)]
-    return Solution(x, xp.asarray(residual), ledger.steps, statuses(good, residual, tol, met), tuple(ledger.lowest))
+    verdicts = statuses(good, residual, tol, met)
+    return Solution(x, beside(residual, b), ledger.steps, verdicts, bent(curvature, ledger.lowest))
 
 
 def _mixed_residual(curvature: Curvature, b: Vectors, x: Vectors, probes: int) -> float:
@@ -147,7 +156,7 @@ def _mixed_residual(curvature: Curvature, b: Vectors, x: Vectors, probes: int) -
     xp, k = namespace(b), b.shape[0]
     drawn = generator(0, "mixed residuals", k).choice([-1.0, 1.0], (probes, k))
     size = length(b)
-    signs = xp.asarray(drawn, dtype=b.dtype) / xp.where(size > 0, size, xp.ones_like(size))[None, :]
+    signs = beside(drawn, b, b.dtype) / xp.where(size > 0, size, xp.ones_like(size))[None, :]
     r = signs @ b - curvature.matmul(signs @ x)
     return float(xp.sqrt(xp.sum(r * r) / (probes * k)))
 
@@ -181,9 +190,11 @@ def _run(
             down = rayleigh < -eps * largest * np.sqrt(fast.size)
             for place in np.flatnonzero(down):
                 ledger.lowest[block.at[place]] = float(rayleigh[place])
-            hd, bend = (xp.take(a, xp.asarray(np.flatnonzero(upward)), axis=0) for a in (hd, bend))
+            hd, bend = (xp.take(a, beside(np.flatnonzero(upward), a), axis=0) for a in (hd, bend))
             block = ledger.close(block, down, Status.NEGATIVE_CURVATURE)
-            block = ledger.close(block, ~upward[~down], Status.STALLED)
+            stuck, overflown = ~upward[~down], np.isnan(rayleigh[~down])
+            block = ledger.close(block, stuck & overflown, Status.NONFINITE_INPUT)
+            block = ledger.close(block, stuck[~(stuck & overflown)], Status.STALLED)
             if not block.at.shape[0]:
                 return
         step = (block.rz / bend)[:, None]
@@ -198,7 +209,7 @@ def _run(
         if near.near:  # z is the next correction; it shrinks the residual about as much as the last step did
             hoped = here * xp.clip(here / before, max=1.0)
             done = to_numpy(hoped) <= settings.tol
-            trusted = xp.where(xp.asarray(done)[:, None], x + z, block.best)
+            trusted = xp.where(beside(done, x)[:, None], x + z, block.best)
             block = replace(block, best=trusted)
         else:
             done = to_numpy(here) <= settings.tol

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from upweight.arrays import length, namespace, to_numpy
+from upweight.arrays import beside, length, namespace, to_numpy
 from upweight.curvature import Batched, Curvature
 from upweight.randomness import generator
 from upweight.shapes import Vectors
-from upweight.solvers.base import Prepared, Solution, Status, only_finite, relative, statuses
+from upweight.solvers.base import Prepared, Solution, Status, bent, only_finite, relative, statuses
 
 __all__ = ["LiSSA"]
 
@@ -65,6 +65,7 @@ def _solve(settings: LiSSA, curvature: Curvature, b: Vectors, sigma: float) -> S
     best, best_residual = xp.zeros_like(b), relative(b, b)
     steps, lost = np.zeros(k, dtype=int), np.zeros(k, dtype=bool)
     lowest: list[float | None] = [None] * k
+    overflown = np.zeros(k, dtype=bool)  # H of finite numbers is not finite
     open_rows = to_numpy(best_residual) > settings.tol
     every = max(CHECK_EVERY, -(-_rows(curvature) // settings.batch))
     count = 1
@@ -76,21 +77,26 @@ def _solve(settings: LiSSA, curvature: Curvature, b: Vectors, sigma: float) -> S
         x = xp.where(xp.isfinite(x), x, xp.zeros_like(x))
         residual = relative(b - curvature.matmul(x), b)
         steps[open_rows] = count
-        better = (residual < best_residual) & xp.asarray(open_rows)
+        better = (residual < best_residual) & beside(open_rows, b)
         best = xp.where(better[:, None], x, best)
         best_residual = xp.where(better, residual, best_residual)
         diverged = open_rows & ~(to_numpy(residual) < HOPELESS)
         for row in np.flatnonzero(diverged):
             lowest[row] = _bends_down(curvature, x[int(row) : int(row) + 1, :])
         lost |= diverged
+        overflown |= open_rows & np.isnan(to_numpy(residual))
         open_rows = open_rows & ~lost & (to_numpy(best_residual) > settings.tol)
-        iterates = [xp.where(xp.asarray(open_rows)[:, None], x, xp.zeros_like(x)) for x in iterates]
+        iterates = [xp.where(beside(open_rows, b)[:, None], x, xp.zeros_like(x)) for x in iterates]
     met: list[Status | None] = [None] * k
     for row in np.flatnonzero(to_numpy(best_residual) > settings.tol):
         met[row] = Status.OUT_OF_STEPS
         if lost[row]:
             met[row] = Status.STALLED if lowest[row] is None else Status.NEGATIVE_CURVATURE
-    return Solution(best, best_residual, steps, statuses(good, best_residual, settings.tol, met), tuple(lowest))
+        if overflown[row]:
+            met[row] = Status.NONFINITE_INPUT
+    return Solution(
+        best, best_residual, steps, statuses(good, best_residual, settings.tol, met), bent(curvature, lowest)
+    )
 
 
 def _rows(curvature: Curvature) -> int:
@@ -111,7 +117,7 @@ def _products(settings: LiSSA, curvature: Curvature, repeat: int | str) -> Itera
 
 
 def _on_rows(curvature: Batched, rows: Any) -> Callable[[Vectors], Vectors]:
-    return lambda v: curvature.matmul_rows(v, namespace(v).asarray(rows))
+    return lambda v: curvature.matmul_rows(v, beside(rows, v))
 
 
 def _scale(settings: LiSSA, curvature: Curvature, b: Vectors) -> float:
@@ -121,7 +127,7 @@ def _scale(settings: LiSSA, curvature: Curvature, b: Vectors) -> float:
     for probe in range(PROBES):
         product = next(products)
         start = generator(settings.seed, "lissa probe", probe).standard_normal((1, curvature.size))
-        v = xp.asarray(start, dtype=b.dtype)
+        v = beside(start, b, b.dtype)
         for _ in range(POWER_STEPS):
             v = v / xp.maximum(length(v), xp.full_like(v[:, 0], xp.finfo(v.dtype).smallest_normal))[:, None]
             v = product(v)

@@ -6,7 +6,7 @@ Stands on arrays; the direct solvers and the low-rank preconditioner stand on it
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from upweight.arrays import NotPositiveDefinite, factor, namespace
+from upweight.arrays import NotPositiveDefinite, beside, factor, namespace
 from upweight.shapes import Array, Float
 
 __all__ = ["Symmetric", "symmetric"]
@@ -24,8 +24,10 @@ class Symmetric:
     lowest: float  # the lowest eigenvalue where it is negative beyond rounding, else 0
 
 
-def symmetric(h: Float[Array, "p p"], smallest_condition: float = SMALLEST_CONDITION) -> Symmetric:
-    """Factors h."""
+def symmetric(
+    h: Float[Array, "p p"], smallest_condition: float = SMALLEST_CONDITION, noise: float | None = None
+) -> Symmetric:
+    """Factors h, whose eigenvalues are known to `noise` times the largest: None: to the rounding of its type."""
     xp, p = namespace(h), h.shape[0]
     if p == 0:
         return Symmetric(lambda b: b, 1.0, False, 0.0)
@@ -40,8 +42,10 @@ def symmetric(h: Float[Array, "p p"], smallest_condition: float = SMALLEST_CONDI
     if condition >= smallest_condition:
         return Symmetric(lambda b: unit[:, None] * solve(unit[:, None] * b), condition, False, 0.0)
     values, vectors = xp.linalg.eigh(h)
-    cut = float(xp.max(xp.abs(values))) * p * xp.finfo(h.dtype).eps
-    kept = xp.where(xp.abs(values) > cut, 1.0 / xp.where(values == 0, 1.0, values), 0.0)
+    cut = float(xp.max(xp.abs(values))) * (p * float(xp.finfo(h.dtype).eps) if noise is None else noise)
+    kept = xp.where(
+        xp.abs(values) > cut, 1.0 / xp.where(values == 0, xp.ones_like(values), values), xp.zeros_like(values)
+    )
 
     def pseudo(b: Array) -> Array:
         return vectors @ (kept[:, None] * (xp.matrix_transpose(vectors) @ b))
@@ -54,8 +58,8 @@ def _reciprocal_condition(h: Float[Array, "p p"], solve: Callable[[Array], Array
     """1 / (‖H‖₁ ‖H⁻¹‖₁), the second norm estimated by a few solves (Hager 1984)."""
     xp, p = namespace(h), h.shape[0]
     norm = float(xp.max(xp.sum(xp.abs(h), axis=0)))
-    x = xp.full((p, 1), 1.0 / p, dtype=h.dtype)
-    estimate = 0.0
+    x = xp.full_like(h[:, :1], 1.0 / p)
+    estimate, places = 0.0, beside(list(range(p)), h)
     for _ in range(5):
         y = solve(x)
         found = float(xp.sum(xp.abs(y)))
@@ -64,5 +68,5 @@ def _reciprocal_condition(h: Float[Array, "p p"], solve: Callable[[Array], Array
         estimate = found
         z = solve(xp.where(y >= 0, xp.ones_like(y), -xp.ones_like(y)))
         at = int(xp.argmax(xp.abs(z[:, 0])))
-        x = xp.astype(xp.arange(p) == at, h.dtype)[:, None]
+        x = xp.astype(places == at, h.dtype)[:, None]
     return 1.0 / (norm * estimate) if norm * estimate > 0 else 0.0
