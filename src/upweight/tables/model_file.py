@@ -25,7 +25,7 @@ from upweight.tables.infer import Columns
 from upweight.tables.kinds import DateFormat
 from upweight.tables.trust import is_harmless
 
-__all__ = ["ModelFile", "load_model", "save_model"]
+__all__ = ["ModelFile", "load_model", "model_bytes", "model_in", "save_model"]
 
 _ABOUT, _ROWS = "upweight.json", "upweight_rows.npy"
 _FORMAT = 1
@@ -72,14 +72,7 @@ def save_model(
     about: dict[str, Any] = {"format": _FORMAT, "upweight": version("upweight"), "target": target}
     about["data_sha256"] = None if data is None else sha256_of(data)
     about["columns"] = None if columns is None else asdict(columns)
-    buffer = io.BytesIO()
-    try:
-        skops.io.dump(model, buffer, compression=zipfile.ZIP_DEFLATED)
-        # skops also writes what it cannot read back (a lambda, a lock): better to know now.
-        stored = buffer.getvalue()
-        skops.io.loads(stored, trusted=skops.io.get_untrusted_types(data=stored))
-    except Exception as error:  # skops raises whatever the odd part of a model raises
-        raise FileError(f"{os.fspath(path)}: skops cannot store this model ({_first_line(error)}).") from error
+    buffer = io.BytesIO(model_bytes(model, os.fspath(path)))
     with zipfile.ZipFile(buffer, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(_ABOUT, json.dumps(about))
         if rows is not None:
@@ -87,6 +80,38 @@ def save_model(
             np.save(member, _as_rows(np.asarray(rows)), allow_pickle=False)
             archive.writestr(_ROWS, member.getvalue())
     write_atomically(path, buffer.getvalue())
+
+
+def model_bytes(model: Any, shown: str) -> bytes:
+    """The model as the bytes of a skops file; `shown`: the file that it is for.
+
+    Raises: FileError if the model holds what skops cannot store.
+    """
+    buffer = io.BytesIO()
+    try:
+        skops.io.dump(model, buffer, compression=zipfile.ZIP_DEFLATED)
+        # skops also writes what it cannot read back (a lambda, a lock): better to know now.
+        stored = buffer.getvalue()
+        skops.io.loads(stored, trusted=skops.io.get_untrusted_types(data=stored))
+    except Exception as error:  # skops raises whatever the odd part of a model raises
+        raise FileError(f"{shown}: skops cannot store this model ({_first_line(error)}).") from error
+    return stored
+
+
+def model_in(content: bytes, shown: str, trusted: bool, trust_with: str) -> Any:
+    """The model in a skops file's bytes; trust_with: how its reader says that the file may run code.
+
+    Raises: FileError for types that nobody vouches for, by name, unless `trusted`.
+    """
+    types = skops.io.get_untrusted_types(data=content)
+    unknown = [name for name in types if not is_harmless(name)]
+    if unknown and not trusted:
+        raise FileError(
+            f"{shown}: holds {listed(unknown, at_most=5)}, which could run code that nobody vouches for.\n"
+            f"If you made the file or trust its maker, {trust_with}; else ask for a model of "
+            "scikit-learn's own parts."
+        )
+    return skops.io.loads(content, trusted=types)
 
 
 def load_model(path: str | os.PathLike[str], trust_pickle: bool = False) -> ModelFile:
@@ -119,15 +144,7 @@ def load_model(path: str | os.PathLike[str], trust_pickle: bool = False) -> Mode
 
 def _from_skops(content: bytes, file: Path, shown: str, trusted: bool) -> ModelFile:
     try:
-        types = skops.io.get_untrusted_types(data=content)
-        unknown = [name for name in types if not is_harmless(name)]
-        if unknown and not trusted:
-            raise FileError(
-                f"{shown}: holds {listed(unknown, at_most=5)}, which could run code that nobody vouches for.\n"
-                "If you made the file or trust its maker, add --trust-pickle; else ask for a model of "
-                "scikit-learn's own parts."
-            )
-        model = skops.io.loads(content, trusted=types)
+        model = model_in(content, shown, trusted, "add --trust-pickle")
         about, rows = _beside(content)
     except FileError:
         raise
