@@ -12,10 +12,11 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from upweight import Influence
 from upweight.display.words import verdict
 from upweight.validation.grade import Grade
-from upweight.workflows import explain as module
-from upweight.workflows.explain import explain, harmful_overall, worst
+from upweight.workflows import overall as module
+from upweight.workflows.explain import explain, worst
 from upweight.workflows.explanation import Explanation
 from upweight.workflows.measured import chosen
+from upweight.workflows.overall import harmful_overall
 
 KEPT, ASKED = 100, 8
 

@@ -16,8 +16,9 @@ from upweight.errors import FileError
 from upweight.files import write_atomically
 from upweight.tables.model_file import save_model
 from upweight.workflows.asked import Asked, ask_rows
-from upweight.workflows.explain import Progress, explain, says
+from upweight.workflows.explain import Progress, explain
 from upweight.workflows.explanation import Explanation
+from upweight.workflows.reading import says
 from upweight.workflows.table_model import TableModel, open_table
 
 __all__ = ["Demo", "demo", "digits", "write_digits"]

@@ -3,7 +3,7 @@
 Stands on influence, questions and measured; the commands and the demo stand on it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,26 +12,23 @@ from numpy.typing import NDArray
 
 from upweight import questions
 from upweight.adapters.inputs import count_rows, read_ids, take_rows
-from upweight.arrays import to_numpy
-from upweight.display.words import Effect, Verdict
+from upweight.display.words import Verdict
 from upweight.errors import InputError
 from upweight.influence import Influence
-from upweight.measurement import decided
-from upweight.questions.base import rows_as_they_are
-from upweight.questions.on_set import as_predicted
 from upweight.scores import Scores
 from upweight.validation.check import Check
 from upweight.validation.grade import Grade
-from upweight.workflows.explanation import Explanation, Overall, Prediction, RowEffect
+from upweight.workflows.explanation import Explanation, Prediction, RowEffect
 from upweight.workflows.measured import ERROR, chosen, scored
+from upweight.workflows.overall import harmful_overall
+from upweight.workflows.reading import RowsOf, plain, real_changes, rows_of, says
 from upweight.workflows.shared import shared_harm
 
-__all__ = ["CHECKED", "FLIP_REFITS", "SHOWN", "Progress", "explain", "harmful_overall", "says", "worst"]
+__all__ = ["CHECKED", "FLIP_REFITS", "SHOWN", "Progress", "explain", "worst"]
 
 SHOWN = 3  # rows of each kind beside a prediction
 CHECKED = 24  # rows that the check removes
 FLIP_REFITS = 80  # what the search for a flip of some twenty rows takes: only the time said beforehand uses it
-CELLS = 2e7  # scores held at once for the rows that harm most: 160 MB
 
 Progress = Callable[[str], None]  # told what has just been done
 
@@ -68,8 +65,8 @@ def explain(
     count = count_rows(X, "X")
     truths = _truths(y, count)
     ids = read_ids(X, None, count)
-    as_they_are = _rows_of(influence.adapted.rows if rows is None else rows)
-    asked = _rows_of(X if queries is None else queries)
+    as_they_are = rows_of(influence.adapted.rows if rows is None else rows)
+    asked = rows_of(X if queries is None else queries)
     read, sure = says(influence, X)
     predictions = []
     for i in range(count):
@@ -136,72 +133,12 @@ def worst(influence: Influence, X: Any, y: Any, k: int) -> list[int]:
     return [int(i) for i in np.argsort(-question.now(), kind="stable")[:k]]
 
 
-def harmful_overall(
-    influence: Influence, X: Any, y: Any, *, shown: int = 5, rows: pd.DataFrame | None = None, seed: int = 0
-) -> Overall:
-    """The rows whose removal would lower the mean loss (of a number: the mean error) over X most, really refitted.
-
-    Where rows × queries would not fit CELLS, a sample of X drawn from `seed` stands for it.
-    """
-    n, total = len(influence.row_ids), count_rows(X, "X")
-    q = min(total, max(50, int(CELLS // n)))
-    if q < total:
-        drawn = np.sort(np.random.default_rng(seed).choice(total, size=q, replace=False))
-        X, y = take_rows(X, drawn), take_rows(y, drawn)
-    scores = scored(influence, X, y, chosen(None, influence.adapted.kind, True))
-    mean = scores.values.mean(axis=0)
-    base = float(np.mean(scores.base)) if scores.base is not None else 0.0
-    at = [int(i) for i in np.argsort(mean, kind="stable")[:shown] if mean[i] < 0]
-    refits = _refits(scores, at).mean(axis=1)
-    read, sure = _said_of(influence, at)
-    as_they_are = _rows_of(influence.adapted.rows if rows is None else rows)
-
-    def effect(change: float) -> Effect:
-        finite = float(change) if np.isfinite(change) else None
-        return Effect(finite, base, scores.measurement, scores.unit, "lower", reason="the refit found no optimum")
-
-    effects = tuple(
-        RowEffect(
-            id=scores.row_ids[i],
-            label=_plain(scores.labels[i]),
-            estimate=effect(mean[i]),
-            refit=effect(real),
-            row=row,
-            says=read[j],
-            sure=None if sure is None else float(sure[j]),
-        )
-        for j, (i, real, row) in enumerate(zip(at, refits, as_they_are(at), strict=True))
-    )
-    return Overall(effects, scores.measurement, scores.unit, base, q, total)
-
-
-def says(influence: Influence, X: Any) -> tuple[list[Any], NDArray[np.float64] | None]:
-    """What the model says of each row of X: classes, or numbers; and how sure it is (None without probabilities)."""
-    adapted = influence.adapted
-    return _said(influence, to_numpy(influence.attribution.query_outputs(adapted.read_query(X))))
-
-
-def _said_of(influence: Influence, at: Sequence[int]) -> tuple[list[Any], NDArray[np.float64] | None]:
-    """The same of training rows, by position."""
-    return _said(influence, influence.attribution.outputs[np.asarray(at, dtype=int)])
-
-
-def _said(influence: Influence, z: Any) -> tuple[list[Any], NDArray[np.float64] | None]:
-    adapted = influence.adapted
-    values = as_predicted(adapted, influence.attribution, z)
-    if adapted.kind == "regression":
-        return [_plain(value) for value in values], None
-    at = to_numpy(decided(z))
-    sure = np.asarray([values[i, k] for i, k in enumerate(at)]) if adapted.has_probability else None
-    return [_plain(adapted.classes[int(k)]) for k in at], sure
-
-
 def _behind(
     scores: Scores,
     similarity: NDArray[np.float64],
     kind: Verdict,
     shown: int,
-    rows: Callable[[Sequence[int]], list[Mapping[str, Any]]],
+    rows: RowsOf,
 ) -> tuple[RowEffect, ...]:
     return _effects(scores, scores.ranked(shown, 0, kind), similarity, rows)
 
@@ -210,7 +147,7 @@ def _nearest(
     scores: Scores,
     similarity: NDArray[np.float64],
     shown: int,
-    rows: Callable[[Sequence[int]], list[Mapping[str, Any]]],
+    rows: RowsOf,
 ) -> tuple[RowEffect, ...]:
     at = [int(i) for i in np.argsort(-similarity, kind="stable")[:shown]]
     return _effects(scores, at, similarity, rows)
@@ -220,13 +157,13 @@ def _effects(
     scores: Scores,
     at: Sequence[int],
     similarity: NDArray[np.float64],
-    rows: Callable[[Sequence[int]], list[Mapping[str, Any]]],
+    rows: RowsOf,
 ) -> tuple[RowEffect, ...]:
-    refits = _refits(scores, at)[:, 0]
+    refits = real_changes(scores, at)[:, 0]
     return tuple(
         RowEffect(
             id=scores.row_ids[i],
-            label=_plain(scores.labels[i]),
+            label=plain(scores.labels[i]),
             estimate=scores.effect(float(scores.values[0, i])),
             refit=scores.effect(float(real) if np.isfinite(real) else None),
             row=row,
@@ -234,13 +171,6 @@ def _effects(
         )
         for i, real, row in zip(at, refits, rows(at), strict=True)
     )
-
-
-def _refits(scores: Scores, at: Sequence[int]) -> NDArray[np.float64]:
-    """[r, q]."""
-    if scores.refitter is None or not at:
-        return np.full((len(at), len(scores.values)), np.nan)
-    return scores.refitter(at)
 
 
 def _similarity(influence: Influence, one: Any) -> NDArray[np.float64]:
@@ -290,22 +220,7 @@ def _truths(y: Any, count: int) -> list[Any]:
         return [None] * count
     if count_rows(y, "y") != count:
         raise InputError(f"X has {count} rows and y has {count_rows(y, 'y')}. Give one per row, or NaN.")
-    return [None if pd.isna(value) else _plain(value) for value in (y.tolist() if hasattr(y, "tolist") else y)]
-
-
-def _rows_of(source: Any) -> Callable[[Sequence[int]], list[Mapping[str, Any]]]:
-    """Positions -> rows as they are, by column."""
-
-    def rows(at: Sequence[int]) -> list[Mapping[str, Any]]:
-        columns = rows_as_they_are(source, at)
-        return [{name: column[j] for name, column in columns.items()} for j in range(len(at))]
-
-    return rows
-
-
-def _plain(value: Any) -> Any:
-    """A numpy scalar as Python's own."""
-    return value.item() if isinstance(value, np.generic) else value
+    return [None if pd.isna(value) else plain(value) for value in (y.tolist() if hasattr(y, "tolist") else y)]
 
 
 def _with_mismatch(found: Grade, mismatch: str | None) -> Grade:

@@ -1,12 +1,12 @@
 """How good a model is on the rows it has not seen, in one clause.
 
-Stands on table_model and explain; the commands and the demo stand on it.
+Stands on table_model and reading; the commands and the demo stand on it.
 """
 
 import numpy as np
 
 from upweight.display.words import number, percent
-from upweight.workflows.explain import says
+from upweight.workflows.reading import says
 from upweight.workflows.table_model import TableModel
 
 __all__ = ["quality"]

@@ -5,7 +5,7 @@ cosine of two such vectors is high where the same rows do most of the harm. Grou
 decides.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,11 +20,10 @@ from upweight.adapters.inputs import take_rows
 from upweight.arrays import to_numpy
 from upweight.display.words import Effect
 from upweight.influence import Influence
-from upweight.measurement import decided
 from upweight.questions.on_queries import OnQueries
-from upweight.questions.on_set import as_predicted
 from upweight.workflows.explanation import Mistake, Prediction, RowEffect, SharedHarm, SharedRow, Together
 from upweight.workflows.measured import ERROR, chosen
+from upweight.workflows.reading import RowsOf, plain, says_there
 
 __all__ = ["ALIKE", "LEADING", "MOST", "alike", "shared_harm"]
 
@@ -34,7 +33,6 @@ MOST = 10  # shared rows that are removed together
 ENOUGH = 0.8  # of what all shared rows together do: the fewest rows that do so are shown
 
 Floats = NDArray[np.float64]
-RowsOf = Callable[[Sequence[int]], list[Mapping[str, Any]]]
 
 
 def shared_harm(
@@ -139,10 +137,7 @@ class _Group:
 
     def says(self, z: Any) -> list[Any]:
         """What the model says at these outputs: classes, or numbers."""
-        adapted = self.influence.adapted
-        if adapted.kind == "regression":
-            return [float(v) for v in as_predicted(adapted, self.influence.attribution, z)]
-        return [adapted.classes[int(k)] for k in to_numpy(decided(z))]
+        return says_there(self.influence, z)[0]
 
     def right(self, said: Sequence[Any]) -> int:
         """How many of these are the truth."""
@@ -189,11 +184,11 @@ def _together(group: _Group, rows: RowsOf, held_out: Callable[[list[int]], Effec
     effects = [
         RowEffect(
             id=group.influence.row_ids[i],
-            label=_plain(np.asarray(group.influence.adapted.labels)[i]),
+            label=plain(np.asarray(group.influence.adapted.labels)[i]),
             estimate=group.effect(float(np.mean([p.influence[i] for p in group.predictions])), base),
             refit=group.effect(float(change[1 + len(ranked) + j].mean()), base),
             row=row,
-            says=_plain(group.says(own.outputs[[i]])[0]),
+            says=group.says(own.outputs[[i]])[0],
         )
         for j, (i, row) in enumerate(zip(shown, numbers, strict=True))
     ]
@@ -205,7 +200,7 @@ def _together(group: _Group, rows: RowsOf, held_out: Callable[[list[int]], Effec
                 p.says,
                 group.effect(float(estimate[i]), float(start[i])),
                 group.effect(float(refit[i]), float(start[i])),
-                None if after_k is None else _plain(after_k[i]),
+                None if after_k is None else after_k[i],
             )
             for i, p in enumerate(group.predictions)
         ),
@@ -260,8 +255,3 @@ def _held_out_measure(influence: Influence, held_out: tuple[Any, Any] | None) ->
         return Effect(known, before, name, question.unit, "lower", reason="the refit found no optimum")
 
     return effect
-
-
-def _plain(value: Any) -> Any:
-    """A numpy scalar as Python's own."""
-    return value.item() if isinstance(value, np.generic) else value
