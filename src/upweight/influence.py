@@ -178,7 +178,7 @@ class Influence:
     def reweight(
         self,
         rows: RowIds,
-        factor: float | Sequence[float],
+        factor: Any,
         X_query: Any = None,
         y_query: Any = None,
         measurement: str | Callable[[Any, Any], float] = "loss",
@@ -209,7 +209,12 @@ class Influence:
         question = questions.ask(self.adapted, self.attribution, X_query, y_query, measurement)
         return questions.check(question, rows, seed)
 
-    def relabel(self, X_query: Any = None, y_query: Any = None, measurement: str = "loss") -> Relabel:
+    def relabel(
+        self,
+        X_query: Any = None,
+        y_query: Any = None,
+        measurement: str | Callable[[Any, Any], float] = "loss",
+    ) -> Relabel:
         """[q, n, c]: the estimated change of the measurement if each training row's label became class c.
 
         A regression: [q, n, targets], per unit of the target. Arguments as `scores`; measurements with a derivative.
@@ -219,7 +224,11 @@ class Influence:
         return questions.relabel(question, lambda evaluated: self._how(evaluated, "first_order"))
 
     def features(
-        self, X_query: Any = None, y_query: Any = None, rows: RowIds = None, measurement: str = "loss"
+        self,
+        X_query: Any = None,
+        y_query: Any = None,
+        rows: RowIds = None,
+        measurement: str | Callable[[Any, Any], float] = "loss",
     ) -> FeatureEffects:
         """[q, r, d]: the estimated change of the measurement per unit of each column of these training rows (ids).
 

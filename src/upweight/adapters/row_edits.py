@@ -47,9 +47,9 @@ def other_values(x: Any, i: int, j: int) -> list[Edit]:
     column = pd.Series(_column(x, j))
     now, counts = cell(x, i, j), column.value_counts(dropna=True, sort=True)
     values = [value for value, times in counts.items() if times > 0 and not _same(value, now)]
-    if len(values) > MOST_VALUES and all(isinstance(value, int | float | np.number) for value in values):
+    if all(isinstance(value, int | float | np.number) for value in values):
         order: list[Any] = sorted(values, key=float)
-        values = [order[int(k)] for k in np.linspace(0, len(order) - 1, MOST_VALUES)]
+        values = [order[int(k)] for k in np.linspace(0, len(order) - 1, min(len(order), MOST_VALUES))]
     return [Edit(j, value, value, "category") for value in values[:MOST_VALUES]]
 
 

@@ -1,0 +1,190 @@
+"""What if a cell of a training row were another? Per unit of a number; category by category; word by word.
+
+The derivative by what the head reads is taken back through the frozen preprocessing to the user's own columns. What has
+no derivative is changed: the whole row is read anew, and the difference of its gradients stands for the step.
+Source: METHODS.md 1 and 9.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from upweight.adapters.column_map import ColumnMap, column_map
+from upweight.adapters.row_edits import Edit, cell, edited, other_values, without_words
+from upweight.arrays import to_numpy
+from upweight.errors import UnsupportedQuestion
+from upweight.feature_effects import CellChange, FeatureEffects
+from upweight.perturbation import Inputs
+from upweight.questions.base import Answer, Question
+from upweight.questions.linearised import Linearised, linearised, perturbable
+from upweight.questions.trust import signals
+from upweight.validation.grade import grade
+
+__all__ = ["features", "strongest_rows"]
+
+DEFAULT_ROWS = 10
+SAME = 1e-9  # relative: values of a column that the model reads alike
+FREE_TEXT = 50  # different values of a column of words beyond which, if most rows have their own, it is no category
+
+
+def strongest_rows(question: Question) -> list[int]:
+    """The rows whose removal would change most, over all queries."""
+    sizes = np.abs(question.scores("leverage").values).sum(axis=0)
+    return [int(i) for i in np.argsort(-sizes, kind="stable")[:DEFAULT_ROWS]]
+
+
+def features(question: Question, rows: Sequence[int], how: Callable[[str], str]) -> FeatureEffects:
+    """[q, r, d] per unit of each column of the table, and what other categories and missing words would do.
+
+    Raises: UnsupportedQuestion.
+    """
+    adapted, attribution = question.adapted, question.attribution
+    perturbable(question, "features")
+    at = np.asarray(rows, dtype=np.int64)
+    found = linearised(question, Inputs(), at)
+    if not adapted.stages and found.values.shape[2] != _columns_of(adapted.rows):
+        raise UnsupportedQuestion(
+            f"{adapted.model_name} reads {found.values.shape[2]} numbers that are no columns of a table, so features "
+            "has no column to name. Ask it of a model on a table, an array or texts."
+        )
+    mapped = column_map(adapted.stages, adapted.rows, rows, found.values)
+    mapped, notes = _without_free_text(mapped, adapted.rows)
+    changes = _changes(question, found, mapped, at)
+    spread = np.array([_spread(adapted.rows, j, mapped.reach[j].name) for j in range(len(mapped.names))])
+    said = "; ".join(text for text in (f"the {question.name} linearised", found.said, *_ways(mapped)) if text)
+    values = np.zeros((len(found.values), attribution.n))
+    for k, i in enumerate(at):
+        own = [np.abs(change.effects) for change in changes if change.row == k]
+        values[:, i] = np.max([np.zeros(len(values)), *(np.abs(mapped.gradient[:, k, :] * spread).T), *own], axis=0)
+    known = signals(question, Answer(values, question.now(), said, found.solutions, found.missing))
+    derivative = not changes  # of a unit of a number: exact at the fit, whatever the row's leverage
+    return FeatureEffects(
+        values=mapped.gradient,
+        row_ids=tuple(adapted.row_ids[i] for i in at),
+        columns=mapped.names,
+        reach=tuple(reach.name for reach in mapped.reach),
+        cells=tuple(tuple(_shown(cell(adapted.rows, int(i), j)) for j in range(len(mapped.names))) for i in at),
+        spread=spread,
+        changes=changes,
+        base=question.now(),
+        measurement=question.name,
+        unit=question.unit,
+        better=question.better,
+        meaning=_meaning(question),
+        how=how(said),
+        grade=grade(replace(known, quadratic=True) if derivative else known),
+        notes=(*notes, *adapted.notes),
+    )
+
+
+def _meaning(question: Question) -> str:
+    where = "" if question.name.startswith("parameter:") else " on each query"
+    return (
+        f"Estimated change of the {question.name}{where}, in {question.unit}, per unit by which a number of that "
+        f"training row rises, or if its category became another or its word were deleted, and the "
+        f"{question.adapted.model_name} were refitted; {question.adapted.convention}."
+    )
+
+
+def _ways(mapped: ColumnMap) -> list[str]:
+    """How derivatives were taken through the preprocessing, where that is worth a word."""
+    smooth = sorted({reach.by for reach in mapped.reach if reach.name == "smooth"})
+    said = [f"through {', '.join(smooth)} by central differences at the row"] if smooth else []
+    if any(reach.name in ("category", "text") for reach in mapped.reach):
+        said.append("categories and words by the difference of the row's gradients, first order")
+    return said
+
+
+def _without_free_text(mapped: ColumnMap, x: Any) -> tuple[ColumnMap, list[str]]:
+    """A column of words of its own in most rows is no category; and what has no effect here is said by name."""
+    reach = list(mapped.reach)
+    for j, one in enumerate(reach):
+        if (
+            one.name == "category"
+            and isinstance(x, pd.DataFrame)
+            and not pd.api.types.is_numeric_dtype(x.dtypes.iloc[j])
+        ):
+            different = x.iloc[:, j].nunique()
+            if different > max(FREE_TEXT, len(x) // 2):
+                reach[j] = replace(one, name="none")
+    notes = [
+        f"column {name!r}: {one.by} has no derivative and no categories here, so no effect of it can be given"
+        for name, one in zip(mapped.names, reach, strict=True)
+        if one.name == "none"
+    ]
+    return replace(mapped, reach=tuple(reach)), notes
+
+
+def _changes(question: Question, found: Linearised, mapped: ColumnMap, at: NDArray[np.int64]) -> tuple[CellChange, ...]:
+    """Every other category, every word that is there: what the whole row, read anew, would do."""
+    adapted = question.adapted
+    x, out = adapted.rows, list[CellChange]()
+    for k, i in enumerate(at):
+        edits = list[Edit]()
+        for j, reach in enumerate(mapped.reach):
+            if reach.name == "category":
+                edits += other_values(x, int(i), j)
+            elif reach.name == "text":
+                edits += without_words(cell(x, int(i), j), j, reach)
+        if edits:
+            out += _merged(k, edits, _effects(question, found, int(i), edited(x, int(i), edits)))
+    return tuple(out)
+
+
+def _effects(question: Question, found: Linearised, i: int, table: Any) -> NDArray[np.float64]:
+    """[q, m]: of reading each row of the table instead of row i; 0 where the model reads the same."""
+    attribution = perturbable(question, "features")
+    inputs = question.adapted.read_query(table)
+    rows = np.full(inputs.rows, i)
+    parts = [to_numpy(attribution.replaced(solution.x, rows, inputs)) for solution in found.solutions]
+    other = to_numpy(attribution.unlike(rows, inputs))
+    return np.where(other[None, :], np.concatenate(parts, axis=0), 0.0)
+
+
+def _merged(k: int, edits: Sequence[Edit], effects: NDArray[np.float64]) -> list[CellChange]:
+    """One line for neighbouring numbers that the model reads alike (bins); none for what it does not read."""
+    out = list[CellChange]()
+    size = np.max(np.abs(effects), initial=0.0)
+
+    def same(m: int) -> tuple[Any, ...]:
+        number = isinstance(edits[m].said, int | float | np.number) and edits[m].kind == "category"
+        key = tuple(np.round(effects[:, m] / (SAME * size)).tolist()) if size > 0 else ()
+        return (edits[m].column, number, key if number else m)
+
+    for _, group in groupby(range(len(edits)), key=same):
+        members = list(group)
+        first, last = edits[members[0]], edits[members[-1]]
+        if not effects[:, members[0]].any():
+            continue
+        said = first.said if len(members) == 1 else f"{first.said} … {last.said}"
+        out.append(CellChange(k, first.column, _shown(said), effects[:, members[0]], first.kind))
+    return out
+
+
+def _columns_of(x: Any) -> int:
+    shape = getattr(x, "shape", None) or np.shape(x)
+    return int(shape[1]) if len(shape) == 2 else 1
+
+
+def _spread(x: Any, j: int, reach: str) -> float:
+    """Standard deviation of a column of numbers over the training rows; 0 where it is none."""
+    if reach not in ("linear", "smooth"):
+        return 0.0
+    if isinstance(x, pd.DataFrame):
+        column = np.asarray(pd.to_numeric(x.iloc[:, j], errors="coerce"), dtype=np.float64)
+    elif sp.issparse(x):
+        column = x[:, [j]].toarray()[:, 0].astype(np.float64)
+    else:
+        column = np.asarray(np.asarray(x)[:, j], dtype=np.float64)
+    there = column[np.isfinite(column)]
+    return float(np.std(there)) if len(there) else 0.0
+
+
+def _shown(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
