@@ -21,7 +21,7 @@ from upweight.perturbation import Perturbation
 from upweight.removal.certificate import Certificate, certify
 from upweight.removal.changed_refit import Changed, refit_changed
 from upweight.removal.effects import Removals, gradient_directions, output_directions, query_outputs
-from upweight.removal.group import GroupMoves, direction_name, group_newton, one_by_one, plain_sum, way_left
+from upweight.removal.group import GroupMoves, corrected, direction_name, group_newton, one_by_one, plain_sum
 from upweight.removal.leverage import (
     SMALLEST_GAP,
     Leverage,
@@ -294,13 +294,13 @@ class HeadAttribution:
         head, xp = self.head, namespace(self.head.weights)
         at, f = xp.asarray(np.asarray(rows, dtype=np.int64)), xp.asarray(np.asarray(factors), dtype=head.weights.dtype)
         step = group_newton(head, self.prepared, at, f, self.damping)
+        delta, left = corrected(head, step, at, f, self.damping)
         deltas = (
-            step.delta,
+            delta,
             plain_sum(head, self.prepared, at, f),
             one_by_one(self.at_removal[0], self._direct, at, f),
         )
         states = xp.stack([self.vector + delta for delta in deltas])
-        left = way_left(head, self.prepared, at, f, step.delta)
         if step.held is None:
             return GroupMoves(states, left, step.how)
         z = self.row_outputs_at(xp.stack([self.vector, self.vector + step.held]), rows)

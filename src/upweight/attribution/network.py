@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from upweight.attribution.regime import WRITTEN_OUT, Regime, decide
+from upweight.curvature.ggn import GGN
+from upweight.curvature.hessian import Hessian
 from upweight.display.words import number
 from upweight.errors import MeasurementError, UnsupportedQuestion, listed
 from upweight.gradients.autodiff import AutodiffSource, query_directions
@@ -22,7 +24,10 @@ from upweight.network import Inputs, Network
 from upweight.output_loss import OutputLoss
 from upweight.removal.certificate import Certificate
 from upweight.removal.effects import Removals
+from upweight.removal.group import GroupMoves
+from upweight.removal.network_group import group_newton, plain_sum, reweighed
 from upweight.removal.network_leverage import NetworkLeverage, leverage_corrected, leverages_of
+from upweight.removal.network_refit import refit_network
 from upweight.sensitivity import Implicit
 from upweight.shapes import Bool, Float
 from upweight.solvers import CG, Cholesky, Prepared, Solution, Solver
@@ -31,7 +36,8 @@ from upweight.solvers.auto import solve_by_name
 __all__ = ["NetworkAttribution", "NetworkInputs", "Refitter", "State"]
 
 State = Mapping[str, Tensor]  # every parameter and buffer by name
-Refitter = Callable[[Network, Sequence[Sequence[int]]], tuple[list[State], NDArray[np.bool_]]]
+Refitter = Callable[[Tensor], tuple[Sequence[State], Any]]  # weights [k, n] -> k states, and which to believe
+Key = tuple[tuple[int, float], ...]  # rows and their factors
 
 SOLVES = 64  # right-hand sides of a call up to which measurements are evaluated where products iterate
 ELEMENT = re.compile(r"^(?P<name>.+?)(\[(?P<at>[\d, ]+)\])?$")
@@ -77,7 +83,7 @@ class NetworkAttribution:
         else:
             self.solver = solve_by_name(solver) if isinstance(solver, str) else solver
             self._why = "as asked"
-        self._refits: dict[tuple[int, ...], tuple[State, bool]] = {}
+        self._refits: dict[Key, tuple[State, bool]] = {}
 
     # -- the model --------------------------------------------------------------------------------------------------
 
@@ -115,6 +121,11 @@ class NetworkAttribution:
     def reason(self) -> str:
         """Why this solver, and on which curvature."""
         return f"{self._why}; of {self.regime.reason}"
+
+    @property
+    def refits_shown(self) -> bool:
+        """Where a refit is a search for the next minimum of few parameters; a training run has to be asked for."""
+        return self.refitter is None and self._written and self.regime.near
 
     @property
     def counterfactual(self) -> str:
@@ -276,22 +287,62 @@ class NetworkAttribution:
 
     # -- refits -----------------------------------------------------------------------------------------------------
 
-    def refitted(self, sets: Sequence[Sequence[int]]) -> tuple[list[State], Bool[NDArray[Any], " k"]]:
+    def refitted(
+        self, sets: Sequence[Sequence[int]], factors: Sequence[Sequence[float]] | None = None
+    ) -> tuple[list[State], Bool[NDArray[Any], " k"]]:
         """States after really removing each set of rows, and whether each refit can be believed.
 
+        `factors`: what each set's rows weigh instead, times what they did.
         Raises: UnsupportedQuestion where there is no way to refit.
         """
-        if self.refitter is None:
-            raise UnsupportedQuestion(
-                "a network is refitted by training it again: give from_torch(..., train=train), "
-                "train(weights: [n], seed) -> model."
-            )
-        keys = [tuple(sorted({int(r) for r in rows})) for rows in sets]
+        weighed = [[0.0] * len(rows) for rows in sets] if factors is None else factors
+        keys = [
+            tuple(sorted({int(r): float(f) for r, f in zip(rows, one, strict=True)}.items()))
+            for rows, one in zip(sets, weighed, strict=True)
+        ]
         new = [key for key in dict.fromkeys(keys) if key not in self._refits]
         if new:
-            states, converged = self.refitter(self.network, new)
+            states, converged = self._refit(new)
             self._refits.update({key: (states[j], bool(converged[j])) for j, key in enumerate(new)})
         return [self._refits[key][0] for key in keys], np.array([self._refits[key][1] for key in keys], dtype=bool)
+
+    def _refit(self, keys: Sequence[Key]) -> tuple[Sequence[State], Any]:
+        """By the user's training, else to the next minimum where the estimates are about that."""
+        if self.refitter is not None:
+            weights = self.network.weights.repeat(len(keys), 1)
+            for j, key in enumerate(keys):
+                for row, factor in key:
+                    weights[j, row] *= factor
+            return self.refitter(weights)
+        if not (self.regime.near and self._written):
+            raise UnsupportedQuestion(
+                "a network that is not at a minimum is refitted by training it again: give "
+                "from_torch(..., train=train), train(weights: [n], seed) -> model."
+            )
+        found = [refit_network(self._reweighed(key), [()]) for key in keys]
+        states = [self.network.at(one.vectors[0]).values for one in found]
+        return states, np.asarray([one.converged[0] for one in found])
+
+    def _reweighed(self, key: Key) -> Network:
+        return reweighed(self.network, [row for row, _ in key], [factor for _, factor in key])[0]
+
+    def moved(self, rows: Sequence[int], factors: Sequence[float]) -> GroupMoves:
+        """Where θ goes, estimated, when these rows together weigh `factors` times what they did."""
+        network, regime = self.network, self.regime
+        kind = Hessian if regime.near else GGN
+        newton, after = group_newton(network, regime.curvature, kind, self.solver, rows, factors, regime.shift)
+        plain = plain_sum(AutodiffSource(network, regime.shift), self.prepared, rows, factors)
+        each = plain if not self._written else plain_sum(self.leverage.source, self.at_removal[1], rows, factors)
+        how = after.how
+        if newton is None:
+            newton, after = each, self.at_removal[1]
+            how = "the rows' own steps added up, because without them all the curvature bends down"
+        there, _ = reweighed(network.at(self.vector + newton), rows, factors)
+        rest = there.gradient if regime.near else torch.zeros_like(newton)
+        way = float(newton @ regime.curvature.matmul(newton[None])[0])
+        short = abs(float(rest @ after.apply(rest[None])[0]))
+        states = [network.at(self.vector + delta).values for delta in (newton, plain, each)]
+        return GroupMoves(states, (short / way) ** 0.5 if way > 0 else 0.0, how)
 
     def optimum(self, settled: bool) -> State | None:
         """The state in which removals start, all rows kept: what the same training ends in; None where it fails."""
@@ -313,12 +364,11 @@ class NetworkAttribution:
         """One parameter at k states."""
         return np.asarray([float(self.network.with_state(state).vector[index]) for state in states])
 
-    def certificate(self, rows: Sequence[int], state: State) -> Certificate:
+    def certificate(self, rows: Sequence[int], state: State, factors: Sequence[float] | None = None) -> Certificate:
         """A network's refit proves nothing about the optimum: what is said is the gradient that it left."""
-        keep = torch.ones_like(self.network.weights)
-        keep[torch.as_tensor(list(rows), dtype=torch.int64)] = 0.0
-        there, factor = self.network.with_state(state).without(keep)
-        left = float((there.gradient - (1.0 - factor) * there.penalty_gradient).norm())
+        weighed = [0.0] * len(rows) if factors is None else factors
+        there, _ = reweighed(self.network.with_state(state), rows, weighed)
+        left = float(there.gradient.norm())
         said = f"a network's training ends where it ends, so nothing is proved (gradient left {number(left)})"
         return Certificate(None, None, left, said, False, self.prepared)
 
