@@ -10,6 +10,7 @@ import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,8 @@ class Archive:
     shown: str  # the path, as errors name it
 
 
-def versions() -> dict[str, str]:
+@cache
+def versions() -> Mapping[str, str]:
     """The versions of the packages that an answer stands on, of those that are installed."""
     found = {}
     for name in _PACKAGES:
@@ -59,7 +61,7 @@ def write_archive(
 def packed(kind: str, about: Mapping[str, Any], parts: Mapping[str, bytes]) -> bytes:
     """The file's bytes."""
     sums = {name: hashlib.sha256(part).hexdigest() for name, part in parts.items()}
-    head = {"file": _MARK, "format": FORMAT, "kind": kind, "versions": versions(), "sha256": sums, **about}
+    head = {"file": _MARK, "format": FORMAT, "kind": kind, "versions": dict(versions()), "sha256": sums, **about}
     text = json.dumps(head, indent=1, allow_nan=False)
     head_sum = hashlib.sha256(text.encode()).hexdigest()
     buffer = io.BytesIO()
