@@ -6,7 +6,7 @@ Stands on network; the Hessian and the Gauss-Newton matrix stand on it and give 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -51,7 +51,7 @@ class OverRows(ABC):
         """Zeros of the type and place of its vectors."""
         return self.network.vector.new_zeros((k, self.size))
 
-    def damped(self, damping: float) -> Self:
+    def damped(self, damping: float) -> "OverRows":
         """C + δI."""
         return replace(self, damping=self.damping + damping)
 
