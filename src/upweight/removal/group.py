@@ -3,7 +3,7 @@
     e_i = factor_i − 1,   K = Σ e_i k_i,   b = s (Σ e_i w_i X_iᵀ u_i + K r)
     plain sum     δθ = −H⁻¹ b
     one by one    δθ = the rows' own Newton steps, each with its leverage, added up
-    group Newton  δθ = −(H + s Σ e_i w_i X_iᵀ S_i X_i + s K Λ)⁻¹ b
+    group Newton  δθ = −(H + s Σ e_i w_i X_iᵀ S_i X_i + s K Λ)⁻¹ b, corrected once by the gradient found there
 
 Group Newton is exact for quadratic losses. It goes through a system of the rows alone where they are few and the
 penalty stays (B = X_S H⁻¹ X_Sᵀ), else through the matrix written out, the n-side, or conjugate gradients behind H.
@@ -11,6 +11,7 @@ A direction that these rows alone determine has no optimum without them: it stay
 Stands on curvature and solvers. Source: METHODS.md 2.2, 11.31; Woodbury (1950); Rubinstein & Hopkins (2025).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,11 +29,12 @@ from upweight.solvers import CG, Prepared, Woodbury
 from upweight.solvers.preconditioner import Approximation
 from upweight.solvers.symmetric import symmetric
 
-__all__ = ["GroupMoves", "GroupStep", "direction_name", "group_newton", "one_by_one", "plain_sum", "way_left"]
+__all__ = ["GroupMoves", "GroupStep", "corrected", "direction_name", "group_newton", "one_by_one", "plain_sum"]
 
 FEW = 1000  # rows × outputs up to which their own system is cheaper than H written out again
 DENSE = 4000  # parameters, or rows × outputs of all rows, up to which a matrix is written out
 TOL = 1e-10  # relative residual of conjugate gradients
+SHRINKS = 0.5  # of the step: a larger correction comes from too far away to be trusted
 NEARLY_ALL = 0.999  # of a direction's length: what the rest holds is not worth a name
 LOOKS = 4  # inverse iterations: a gap below SMALLEST_GAP stands out after one
 
@@ -44,13 +46,14 @@ class GroupStep:
     delta: Vector  # [p]
     held: Vector | None  # [p] what these rows alone determine: it stays where it is in `delta`
     how: str
+    solve: Callable[[Vector], Vector]  # (the Hessian with these factors)⁻¹ b, off `held`
 
 
 @dataclass(frozen=True)
 class GroupMoves:
-    """Where θ goes, as an attribution's states; `left`: of the way, what one Newton step may still be short of."""
+    """Where θ goes, as an attribution's states; `left`: of the way, what one Newton step was short of."""
 
-    states: Any  # [3, …]: group Newton, plain sum, one by one
+    states: Any  # [3, …]: group Newton and its correction, plain sum, one by one
     left: float
     how: str
     held: str = ""  # what these rows alone determine, by name; it stays where it is
@@ -85,8 +88,12 @@ def group_newton(
     held = _held_columns(before, after)
     solver = Woodbury() if head.n * head.c <= DENSE else CG(tol=TOL, preconditioner=_Behind(prepared))
     made = solver.prepare(after)
-    delta = -made(b[None, :]).x[0, :]
-    return GroupStep(delta if held is None else _beside(before, delta, held), held, made.how)
+
+    def solve(v: Vector) -> Vector:
+        x = made(v[None, :]).x[0, :]
+        return x if held is None else _beside(before, x, held)
+
+    return GroupStep(-solve(b), held, made.how, solve)
 
 
 def plain_sum(head: LinearHead, prepared: Prepared, rows: Array, factors: Float[Array, " m"]) -> Vector:
@@ -127,16 +134,26 @@ def one_by_one(curvature: HeadCurvature, prepared: Prepared, rows: Array, factor
     return delta if t is None else delta - head.scale * xp.sum(e * xp.take(head.shares, rows)) * t[0, :]
 
 
-def way_left(head: LinearHead, prepared: Prepared, rows: Array, factors: Float[Array, " m"], delta: Vector) -> float:
-    """Norm of H⁻¹ × the gradient that is left at θ + δθ, over the norm of δθ, both by H: about the relative error."""
-    xp = namespace(delta)
+def corrected(
+    head: LinearHead, step: GroupStep, rows: Array, factors: Float[Array, " m"], damping: float = 0.0
+) -> tuple[Vector, float]:
+    """δθ corrected by the gradient that is found at θ + δθ, with the same factor; and how large a share that was.
+
+    The share is what one step was short of; what is left is about its square. A correction that does not shrink is not
+    taken. Costs one pass over the rows.
+    """
+    xp, delta = namespace(step.delta), step.delta
     keep = np.ones(head.n)
     keep[to_numpy(rows)] = to_numpy(factors)
     there, left = head.at(head.params.vector + delta).without(xp.asarray(keep, dtype=head.weights.dtype))
-    r = there.gradient - (1.0 - left) * there.penalty_gradient
-    way = float(xp.sum(delta * HeadCurvature(head).matmul(delta[None, :])[0, :]))
-    short = abs(float(xp.sum(r * prepared(r[None, :]).x[0, :])))
-    return (short / way) ** 0.5 if way > 0 else 0.0
+    r = there.gradient - (1.0 - left) * there.penalty_gradient + damping * delta
+    more = -step.solve(r)
+    curvature = HeadCurvature(head).damped(damping)
+    way, short = (float(xp.sum(v * curvature.matmul(v[None, :])[0, :])) for v in (delta, more))
+    share = (short / way) ** 0.5 if way > 0 else 0.0
+    if not np.isfinite(share):
+        return delta, float("inf")
+    return (delta + more if share < SHRINKS else delta), share
 
 
 def direction_name(params: Params, direction: Vector) -> str:
@@ -193,15 +210,35 @@ def _through_rows(
     )
     kept = xp.abs(values) > SMALLEST_GAP
     inverse = xp.where(kept, 1.0 / xp.where(kept, values, 1.0), 0.0)
-    seen = xp.matrix_transpose(vectors) @ (half @ xp.reshape(pulls, (m * c,)))
-    inner = xp.reshape(vectors @ (inverse * seen), (m, c, 1))
-    moved = _pulled(head, rows, pulls - (root @ inner)[:, :, 0])
+
+    def inner(seen: Float[Array, " mc"]) -> Float[Array, "m c"]:
+        """R (J + RᵀBR)⁻¹ seen."""
+        solved = vectors @ (inverse * (xp.matrix_transpose(vectors) @ seen))
+        return (root @ xp.reshape(solved, (m, c, 1)))[:, :, 0]
+
+    def solve(v: Vector) -> Vector:
+        x = prepared(v[None, :]).x
+        z = _outputs(head, rows, x)
+        seen = xp.reshape((back @ z[:, :, None])[:, :, 0], (m * c,))
+        return (x - prepared(_pulled(head, rows, inner(seen))[None, :]).x)[0, :]
+
     held = None
     if not bool(xp.all(kept)):
         null = xp.reshape(vectors[:, int(xp.argmin(xp.abs(values)))], (m, c, 1))
         held = prepared(_pulled(head, rows, (root @ null)[:, :, 0])[None, :]).x[0, :]
+    moved = _pulled(head, rows, pulls - inner(half @ xp.reshape(pulls, (m * c,))))
     delta = -prepared(moved[None, :]).x[0, :]
-    return GroupStep(delta, held, f"a {m * c:,} × {m * c:,} system of the rows beside H")
+    return GroupStep(delta, held, f"a {m * c:,} × {m * c:,} system of the rows beside H", solve)
+
+
+def _outputs(head: LinearHead, rows: Array, x: Float[Array, "1 p"]) -> Float[Array, "m c"]:
+    """X_i x of these rows."""
+    xp, w = namespace(x), head.params.expand(x)[0, :, :]
+    parts = [
+        head.features.take(rows[some]) @ xp.matrix_transpose(w)
+        for some in blocks(rows.shape[0], 16.0 * head.features.columns)
+    ]
+    return xp.concat(parts, axis=0)
 
 
 def _crossed(head: LinearHead, prepared: Prepared, rows: Array) -> Float[Array, "m c m c"]:
@@ -257,7 +294,6 @@ def _written_out(before: HeadCurvature, after: HeadCurvature, b: Vector) -> Grou
     made = symmetric(h)
     if made.singular:
         return _left(before, h, unit, b)
-    delta = -unit * made.solve((unit * b)[:, None])[:, 0]
     v = xp.asarray(generator(0, "smallest gap").normal(size=p), dtype=b.dtype)
     gap = 1.0
     for _ in range(LOOKS):
@@ -266,7 +302,13 @@ def _written_out(before: HeadCurvature, after: HeadCurvature, b: Vector) -> Grou
         v = v / xp.linalg.vector_norm(v)
         bend = float(xp.sum(v * (unit * before.matmul((unit * v)[None, :])[0, :])))
         gap = float(v @ h @ v) / bend if bend > 0 else 1.0
-    return GroupStep(delta, None, how) if gap > SMALLEST_GAP else _left(before, h, unit, b)
+    if gap <= SMALLEST_GAP:
+        return _left(before, h, unit, b)
+
+    def solve(r: Vector) -> Vector:
+        return unit * made.solve((unit * r)[:, None])[:, 0]
+
+    return GroupStep(-solve(b), None, how, solve)
 
 
 def _left(before: HeadCurvature, h: Float[Array, "p p"], unit: Vector, b: Vector) -> GroupStep:
@@ -282,9 +324,12 @@ def _left(before: HeadCurvature, h: Float[Array, "p p"], unit: Vector, b: Vector
     kept = gaps > SMALLEST_GAP
     inverse = xp.where(kept, 1.0 / xp.where(kept, gaps, 1.0), 0.0)
     through = unit[:, None] * (basis @ ways)
-    delta = -through @ (inverse * (xp.matrix_transpose(through) @ b))
     held = None if bool(xp.all(kept)) else through[:, int(xp.argmin(gaps))]
-    return GroupStep(delta, held, f"eigenvectors of the {p:,} × {p:,} Hessian with these rows' factors")
+
+    def solve(r: Vector) -> Vector:
+        return through @ (inverse * (xp.matrix_transpose(through) @ r))
+
+    return GroupStep(-solve(b), held, f"eigenvectors of the {p:,} × {p:,} Hessian with these rows' factors", solve)
 
 
 def _held_columns(before: HeadCurvature, after: HeadCurvature) -> Vector | None:
