@@ -40,6 +40,9 @@ class Refit:
             sections=(Section("", "refit", (Facts(pairs), Sentence(self.meaning))),),
         )
 
+    def __repr__(self) -> str:
+        return f"<Refit of {type(self.model).__name__} without {count(len(self.rows), 'row')}>"
+
     def __str__(self) -> str:
         return render(self.document())
 

@@ -186,6 +186,11 @@ class Scores:
             sections=(Section("Rows", "rows", shown), Section("Trust", "trust", trust)),
         )
 
+    def __repr__(self) -> str:
+        q, n = self.values.shape
+        size = f"{count(q, 'query', 'queries')} × {count(n, 'row')}"
+        return f"<Scores: {size}, {self.measurement} in {self.unit}, grade {self.grade.letter}>"
+
     def __str__(self) -> str:
         return render(self.document())
 

@@ -183,6 +183,9 @@ class Check:
             out.append((f"{group.rows} rows", f"{group.name}: estimates add up to {estimate}, refit {refit}"))
         return out
 
+    def __repr__(self) -> str:
+        return f"<Check: {self.sentence()}, grade {self.grade.letter}>"
+
     def __str__(self) -> str:
         return render(self.document())
 
