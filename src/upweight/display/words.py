@@ -104,23 +104,24 @@ def mark(value: Verdict, unicode: bool = True) -> str:
     return shapes[value][0 if unicode else 1]
 
 
-def sentence(effect: Effect, rows: str = "this row", where: str | None = None) -> str:
+def sentence(effect: Effect, rows: str = "this row", where: str | None = None, doing: str = "removing") -> str:
     """The whole sentence: what the removal would do to what, by how much, and what that makes of the row.
 
-    where: what the measurement is taken on; None: the measurement's usual words ("on this prediction").
+    where: what the measurement is taken on; None: the measurement's usual words ("on this prediction"). doing: what is
+    done to the rows.
     """
     name = effect.measurement
     place = _WHERE.get(name, "") if where is None else where
     what = f"{measured(name)} {place}".strip()
     value = verdict(effect)
     if value == "unknown":
-        return f"what removing {rows} would do to {what} is not known{_because(effect.reason)}"
+        return f"what {doing} {rows} would do to {what} is not known{_because(effect.reason)}"
     if value == "no effect":
-        return f"removing {rows} would leave {what} as it is: no effect"
+        return f"{doing} {rows} would leave {what} as it is: no effect"
     change = effect.change or 0.0
     end = f": {value}" if value in ("helpful", "harmful") else ""
     beside = _beside(effect)
-    return f"removing {rows} would {_verb(change)[0]} {what} by {_size(effect)}{beside}{end}"
+    return f"{doing} {rows} would {_verb(change)[0]} {what} by {_size(effect)}{beside}{end}"
 
 
 def short(effect: Effect) -> str:

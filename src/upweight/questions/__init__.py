@@ -12,6 +12,7 @@ from upweight.questions.base import Answer, Movable, Question, rows_as_they_are
 from upweight.questions.distance import distance
 from upweight.questions.features import features, strongest_rows
 from upweight.questions.flipping import flip
+from upweight.questions.group import GroupEffect, factors_of, group_effect
 from upweight.questions.on_parameter import OnParameter
 from upweight.questions.on_queries import OnQueries
 from upweight.questions.on_set import OnSet
@@ -22,13 +23,16 @@ from upweight.shapes import Array
 
 __all__ = [
     "Answer",
+    "GroupEffect",
     "OwnLoss",
     "Question",
     "ask",
     "check",
     "distance",
+    "factors_of",
     "features",
     "flip",
+    "group_effect",
     "relabel",
     "rows_as_they_are",
     "signals",
