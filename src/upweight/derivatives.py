@@ -26,7 +26,8 @@ def differentiable(module: nn.Module, device: torch.device) -> Iterator[None]:
         stack.enter_context(torch.enable_grad())
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         stack.enter_context(_set(torch.backends.mha.get_fastpath_enabled, torch.backends.mha.set_fastpath_enabled))
-        stack.enter_context(_Bags())
+        if any(isinstance(part, nn.EmbeddingBag) for part in module.modules()):
+            stack.enter_context(_Bags())
         if device.type == "cuda":
             recurrent = any(isinstance(part, nn.RNNBase) for part in module.modules())  # cuDNN's has no second one
             stack.enter_context(torch.backends.cudnn.flags(enabled=not recurrent, deterministic=True, allow_tf32=False))

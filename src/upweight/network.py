@@ -99,7 +99,8 @@ class Network:
     @cached_property
     def vector(self) -> Float[Tensor, " p"]:
         """θ."""
-        return torch.cat([self.values[name].detach().reshape(-1) for name in self.chosen])
+        with torch.inference_mode(False):
+            return torch.cat([self.values[name].detach().reshape(-1) for name in self.chosen])
 
     @cached_property
     def _sizes(self) -> list[int]:
@@ -216,10 +217,10 @@ class Network:
 
     def combine(self, e: Float[Tensor, "j n"]) -> Float[Tensor, "j p"]:
         """Σ_i e_i ∇ℓ_i, unweighted."""
-        total = self.vector.new_zeros((e.shape[0], self.size))
-        for rows in self.batches(e.shape[0]):
-            leaf = self.leaf()
-            with differentiable(self.module, self.device):
+        with differentiable(self.module, self.device):
+            total = self.vector.new_zeros((e.shape[0], self.size))
+            for rows in self.batches(e.shape[0]):
+                leaf = self.leaf()
                 total += pulled(self.losses(leaf, *self.batch(rows)), leaf, e[:, rows])
         return total
 

@@ -57,11 +57,11 @@ class OverRows(ABC):
 
     def matmul(self, vectors: Vectors) -> Vectors:
         """C v, k at a time."""
-        network, total = self.network, torch.zeros_like(vectors)
-        chunks = torch.split(vectors, AT_ONCE)
-        sums = torch.split(total, AT_ONCE)
-        for rows in network.batches(min(len(vectors), AT_ONCE)):
-            with differentiable(network.module, network.device):
+        network = self.network
+        with differentiable(network.module, network.device):
+            total = torch.zeros_like(vectors)
+            chunks, sums = torch.split(vectors, AT_ONCE), torch.split(total, AT_ONCE)
+            for rows in network.batches(min(len(vectors), AT_ONCE)):
                 times = self.products(rows)
                 for chunk, out in zip(chunks, sums, strict=True):
                     out += times(chunk)

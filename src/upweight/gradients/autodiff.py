@@ -1,8 +1,9 @@
 """Row gradients of a network by automatic differentiation: g_i = w_i ∇ℓ_i, and in mean form its share of Λθ.
 
 A few vectors meet all rows of a batch by two backward passes; for many the rows' gradients are formed, a chunk at a
-time. With a residual shift d = H⁻¹∇F each g_i is taken, to first order, where training would have ended: g_i − ∇²ℓ_i d,
-the gradient of ℓ_i − dᵀ∇ℓ_i, so that one rule serves both.
+time. With a residual shift d = H⁻¹∇F each g_i is taken, to first order, where training would have ended: g_i − ∇²ℓ_i d.
+θ is differentiated in at most twice, the rows' factors last: torch's third derivatives are silently wrong for layers
+that keep their statistics (a layer norm's mean and scale count as constants there).
 Stands on network and derivatives; sensitivities stand on it. Source: METHODS.md 1, 5.
 """
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.func import grad, jacrev, vmap
 
-from upweight.derivatives import along_rows, differentiable, gradient, pulled
+from upweight.derivatives import differentiable, gradient, pulled
 from upweight.network import Inputs, Network, even_blocks
 from upweight.shapes import Array, Float, Vectors
 
@@ -61,11 +62,11 @@ class AutodiffSource:
         """Σ_i e_i g_i."""
         network = self.network
         weighted = e * network.weights
-        total = self.network.vector.new_zeros((e.shape[0], network.size))
-        for rows in network.batches(self._widened(e.shape[0])):
-            leaf = network.leaf()
-            with differentiable(network.module, network.device):
-                total += pulled(self._losses(leaf, *network.batch(rows)), leaf, weighted[:, rows])
+        with differentiable(network.module, network.device):
+            total = network.vector.new_zeros((e.shape[0], network.size))
+            for rows in network.batches(self._widened(e.shape[0])):
+                leaf = network.leaf()
+                total += self._weighted(leaf, network.losses(leaf, *network.batch(rows)), weighted[:, rows])
         return total + (e @ network.shares)[:, None] * self.shared
 
     def row_gradients(self, rows: slice | Tensor) -> Float[Tensor, "b p"]:
@@ -76,7 +77,8 @@ class AutodiffSource:
             if not rows_apart(network):
                 count = network.targets[rows].shape[0]
                 leaf = network.leaf()
-                return pulled(self._losses(leaf, x, y), leaf, torch.eye(count, dtype=leaf.dtype, device=leaf.device))
+                each = torch.eye(count, dtype=leaf.dtype, device=leaf.device)
+                return self._weighted(leaf, network.losses(leaf, x, y), each)
             found: Tensor = vmap(grad(self._one), (None, 0, 0))(network.vector, x, y)
             return found.detach()
 
@@ -90,13 +92,16 @@ class AutodiffSource:
         slope: Tensor = grad(loss)(vector)
         return here - slope @ self.residual_shift
 
-    def _losses(self, leaf: Tensor, x: Inputs, y: Tensor) -> Tensor:
-        """ℓ_i, or ℓ_i − dᵀ∇ℓ_i."""
-        losses = self.network.losses(leaf, x, y)
+    def _pull(self, leaf: Tensor, losses: Tensor, factors: Tensor) -> Tensor:
+        """Σ_i factor_i (g_i, or g_i − ∇²ℓ_i d), unweighted, with its graph."""
+        slope = gradient(losses, leaf, factors)
+        return slope if self.residual_shift is None else slope - gradient(slope, leaf, self.residual_shift)
+
+    def _weighted(self, leaf: Tensor, losses: Tensor, e: Tensor) -> Tensor:
+        """The same for each row of e, without a graph."""
         if self.residual_shift is None:
-            return losses
-        factors = torch.ones_like(losses).requires_grad_()
-        return losses - gradient(gradient(losses, leaf, factors), factors, self.residual_shift)
+            return pulled(losses, leaf, e)
+        return torch.stack([self._pull(leaf, losses, factors).detach() for factors in e])
 
     def _widened(self, k: int) -> int:
         return k if self.residual_shift is None else 2 * k + 2  # one more pass is kept
@@ -106,7 +111,9 @@ class AutodiffSource:
         for rows in network.batches(self._widened(vectors.shape[0])):
             leaf = network.leaf()
             with differentiable(network.module, network.device):
-                own = along_rows(self._losses(leaf, *network.batch(rows)), leaf, vectors)
+                losses = network.losses(leaf, *network.batch(rows))
+                factors = torch.ones_like(losses).requires_grad_()
+                own = pulled(self._pull(leaf, losses, factors), factors, vectors)
             yield rows, own
 
     def _formed(self, vectors: Tensor) -> Iterator[tuple[slice, Tensor]]:
@@ -180,11 +187,15 @@ def _maps_over_rows(network: Network) -> bool:
     x, y = network.batch(slice(0, min(2, network.n)))
 
     def one(vector: Tensor, row: Inputs, target: Tensor) -> Tensor:
-        return network.losses(vector, _alone(row), target[None])[0]
+        z = network.raw_outputs(vector, _alone(row))
+        if z.shape != (1, *raw.shape[1:]):
+            raise ValueError("a batch of one row has outputs of another shape")
+        return network.row_loss(z, target[None])[0]
 
     with differentiable(network.module, network.device):
         leaf = network.leaf()
-        losses = network.losses(leaf, x, y)
+        raw = network.raw_outputs(leaf, x)
+        losses = network.row_loss(raw, y)
         together = pulled(losses, leaf, torch.eye(losses.shape[0], dtype=losses.dtype, device=losses.device))
         try:
             alone = vmap(grad(one), (None, 0, 0))(network.vector, x, y)
