@@ -362,7 +362,7 @@ class HeadAttribution:
         size = float(np.linalg.norm(to_numpy(x)))
         return float(np.linalg.norm(again - to_numpy(x))) / size if size > 0 else 0.0
 
-    def nearness(self, inputs: Features) -> NDArray[np.float64]:
+    def nearness(self, inputs: Taken) -> NDArray[np.float64]:
         """Cosine of the features of each query with those of each row."""
         features = self.head.features
         x = to_numpy(inputs.take(np.arange(inputs.rows)))

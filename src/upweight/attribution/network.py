@@ -6,6 +6,7 @@ so they are made where the curvature is written out; a larger network is answere
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -20,15 +21,18 @@ from upweight.curvature.hessian import Hessian
 from upweight.display.words import number
 from upweight.errors import MeasurementError, UnsupportedQuestion, listed
 from upweight.gradients.autodiff import AutodiffSource, query_directions
+from upweight.gradients.autodiff_perturbed import PerturbedNetworkSource, replaced_inputs
 from upweight.network import Inputs, Network
 from upweight.output_loss import OutputLoss
+from upweight.perturbation import Perturbation
 from upweight.removal.certificate import Certificate
+from upweight.removal.changed_refit import Changed
 from upweight.removal.effects import Removals
 from upweight.removal.group import GroupMoves
 from upweight.removal.network_group import group_newton, plain_sum, reweighed
 from upweight.removal.network_leverage import NetworkLeverage, leverage_corrected, leverages_of
 from upweight.removal.network_refit import refit_network
-from upweight.sensitivity import Implicit
+from upweight.sensitivity import Implicit, Response
 from upweight.shapes import Bool, Float
 from upweight.solvers import CG, Cholesky, Prepared, Solution, Solver
 from upweight.solvers.auto import solve_by_name
@@ -260,7 +264,7 @@ class NetworkAttribution:
             return 0.0
         if "leverage" in self.__dict__:
             return float(np.max(self.leverages()[list(rows)]))
-        at = torch.as_tensor(list(rows), dtype=torch.int64, device=self.network.device)
+        at = self._index(rows)
         return float(np.clip(_numpy(leverages_of(self.network, self._bends, self.at_removal[1], at)), 0.0, 1.0).max())
 
     def alone(self, solutions: Sequence[Solution], shown: NDArray[np.int64]) -> int:
@@ -284,6 +288,47 @@ class NetworkAttribution:
             ours, theirs = self.outputs, self.query_outputs(inputs)
         size = np.linalg.norm(theirs, axis=1)[:, None] * np.linalg.norm(ours, axis=1)[None]
         return np.asarray(theirs @ ours.T / np.where(size > 0, size, 1.0))
+
+    # -- changed rows ---------------------------------------------------------------------------------------------
+
+    def perturbed(self, v: Tensor, perturbation: Perturbation, rows: NDArray[np.int64] | None) -> Response:
+        """∂m/∂ε of k linear measurements in blocks of these rows (positions; None: all)."""
+        at = None if rows is None else self._index(rows)
+        return Implicit(self.prepared).adjoint(v, PerturbedNetworkSource(self.network, perturbation, at))
+
+    def replaced(self, images: Tensor, rows: NDArray[np.int64], inputs: NetworkInputs) -> Float[Tensor, "k m"]:
+        """Estimated change of k measurements if row `rows`[m] read inputs [m] instead; `images` are C⁻¹∇m."""
+        return replaced_inputs(self.network, images, self._index(rows), inputs.inputs)
+
+    def unlike(self, rows: NDArray[np.int64], inputs: NetworkInputs) -> Bool[NDArray[Any], " m"]:
+        """Whether inputs [m] are other than what the rows read now."""
+        now, _ = self.network.batch(self._index(rows))
+        pairs = zip(_parts(now), _parts(inputs.inputs), strict=True)
+        differ = [(a != b).reshape(len(a), -1).any(dim=1) for a, b in pairs]
+        return np.asarray(torch.stack(differ).any(dim=0).cpu())
+
+    def changed(self, changed: Changed) -> tuple[list[State], Bool[NDArray[Any], " m"]]:
+        """States after refits with one row changed each, and whether each found its minimum.
+
+        Raises: UnsupportedQuestion for a network that is refitted by `train`, which takes weights alone.
+        """
+        if not self.refits_shown:
+            raise UnsupportedQuestion(
+                "train(weights, seed) refits other weights, not other labels or inputs, so this is estimated only."
+            )
+        states: list[State] = []
+        found: list[bool] = []
+        for j, row in enumerate(changed.rows):
+            targets, weights = self.network.targets.clone(), self.network.weights.clone()
+            if changed.targets is not None:
+                targets[int(row)] = torch.as_tensor(changed.targets[j]).to(targets)
+            if changed.weights is not None:
+                weights[int(row)] = float(changed.weights[j])
+            other = replace(self.network, targets=targets, weights=weights, divisor=1.0 / self.network.scale)
+            one = refit_network(other, [()])
+            states.append(dict(self.network.at(one.vectors[0]).values))
+            found.append(one.converged[0])
+        return states, np.asarray(found, dtype=bool)
 
     # -- refits -----------------------------------------------------------------------------------------------------
 
@@ -336,7 +381,7 @@ class NetworkAttribution:
         how = after.how
         if newton is None:
             newton, after = each, self.at_removal[1]
-            how = "the rows' own steps added up, because without them all the curvature bends down"
+            how = "the rows' own steps added up, because without all of them the curvature bends down"
         there, _ = reweighed(network.at(self.vector + newton), rows, factors)
         rest = there.gradient if regime.near else torch.zeros_like(newton)
         way = float(newton @ regime.curvature.matmul(newton[None])[0])
@@ -357,7 +402,7 @@ class NetworkAttribution:
 
     def row_outputs_at(self, states: Sequence[State], rows: Sequence[int]) -> Float[NDArray[Any], "k r c"]:
         """z of training rows at k states."""
-        at = torch.as_tensor(list(rows), dtype=torch.int64, device=self.network.device)
+        at = self._index(rows)
         return self.outputs_at(states, NetworkInputs(self.network.batch(at)[0]))
 
     def parameters_at(self, states: Sequence[State], index: int) -> Float[NDArray[Any], " k"]:
@@ -407,11 +452,18 @@ class NetworkAttribution:
     def _tensor(self, values: Any) -> Tensor:
         return torch.as_tensor(np.asarray(values), dtype=self.network.dtype, device=self.network.device)
 
+    def _index(self, rows: Sequence[int] | NDArray[np.int64]) -> Tensor:
+        return torch.as_tensor(np.asarray(rows, dtype=np.int64), device=self.network.device)
+
     @staticmethod
     def _flat(inputs: Inputs) -> NDArray[np.float64] | None:
         if isinstance(inputs, tuple) or not inputs.is_floating_point():
             return None
         return _numpy(inputs.reshape(inputs.shape[0], -1))
+
+
+def _parts(inputs: Inputs) -> tuple[Tensor, ...]:
+    return inputs if isinstance(inputs, tuple) else (inputs,)
 
 
 def _by_size(network: Network) -> tuple[Solver, str]:

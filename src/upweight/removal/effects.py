@@ -7,7 +7,7 @@ z + Δz: closer for curved measurements, and the only way for those without a de
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from upweight.arrays import namespace
+from upweight.arrays import namespace, to_numpy
 from upweight.features import Features, Taken
 from upweight.gradients import GradientSource
 from upweight.linear_head import LinearHead
@@ -74,7 +74,8 @@ def evaluated(
     xp = namespace(z)
     q, c = z.shape
     parts = []
-    for _, block in removals.blocks:
+    for _, found in removals.blocks:
+        block = found if namespace(found) is xp else to_numpy(found)  # a network's, beside its outputs
         moved = xp.permute_dims(xp.reshape(block, (q, c, -1)), (2, 0, 1)) + z[None]
         parts.append(xp.matrix_transpose(measure(moved)))
     return xp.concat(parts, axis=1)
