@@ -111,13 +111,15 @@ def refuse_shape(loss: Any, outputs: Tensor, targets: Tensor, ids: tuple[Any, ..
 
 def refuse_dependence(loss: Any, outputs: Tensor, targets: Tensor, ids: tuple[Any, ...]) -> None:
     """Raises: InputError where a row's loss is another when it is alone."""
-    together = flattened(loss)(outputs, targets)
-    size = max(float(together.abs().max()), 1e-30)
+    together = attempt(loss, outputs, targets, ids).reshape(-1)
+    finite = together[torch.isfinite(together)]
+    size = float(finite.abs().max()) if len(finite) else 0.0
     for i in range(len(outputs)):
         alone = attempt(loss, outputs[i : i + 1], targets[i : i + 1], ids)
-        if not abs(float(alone.reshape(-1)[0]) - float(together[i])) <= tolerance(outputs.dtype) * size:
+        one, other = float(alone.reshape(-1)[0]), float(together[i])
+        if (np.isfinite(one) or np.isfinite(other)) and not abs(one - other) <= tolerance(outputs.dtype) * size:
             raise InputError(
-                f"the loss of row {ids[i]!r} is {float(alone.reshape(-1)[0]):.6g} alone and {float(together[i]):.6g} "
+                f"the loss of row {ids[i]!r} is {one:.6g} alone and {other:.6g} "
                 f"among {len(outputs)} rows: it depends on the other rows of the batch (a mean over it, or a division "
                 "by its size), so no row has a loss of its own. Return each row's own loss."
             )

@@ -20,14 +20,19 @@ from upweight.adapters.torch_refits import Refits
 from upweight.adapters.torch_trained import judge_network, suspect_checkpoint, suspect_decay
 from upweight.arrays import to_numpy
 from upweight.attribution.network import NetworkAttribution, NetworkInputs
+from upweight.errors import InputError
 from upweight.network import Network
+from upweight.network_health import first_nonfinite
 from upweight.solvers import Solver
 
 __all__ = ["as_network"]
 
 
 def as_network(read: Reading) -> Adapted:
-    """The network where its training left it."""
+    """The network where its training left it.
+
+    Raises: InputError for a gradient that is not finite.
+    """
     like = dict(read.model.named_parameters())[read.chosen[0]].detach()
     inputs = read.rows.inputs
     network = Network(
@@ -40,6 +45,8 @@ def as_network(read: Reading) -> Adapted:
         penalty=flat(read.model, read.chosen, read.penalties, like),
         normalization=read.normalization,
     )
+    if not bool(torch.isfinite(network.gradient).all()):
+        raise InputError(f"{first_nonfinite(network)}. No row's influence passes through it.")
     judged = suspect_checkpoint(judge_network(network), read.loss, read.weights)
     notes = read.notes
     if judged.unconverged or judged.mismatch:

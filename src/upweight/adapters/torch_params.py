@@ -184,4 +184,6 @@ def _of_optimizer(model: nn.Module, chosen: Chosen, optimizer: torch.optim.Optim
 def flat(model: nn.Module, chosen: Chosen, values: Mapping[str, float], like: Tensor) -> Tensor:
     """One number per chosen parameter, spread over its entries: [p]."""
     sizes = dict(model.named_parameters())
-    return torch.cat([torch.full((sizes[name].numel(),), values[name]) for name in chosen]).to(like)
+    return torch.cat(
+        [torch.full((sizes[name].numel(),), values[name], dtype=like.dtype, device=like.device) for name in chosen]
+    )

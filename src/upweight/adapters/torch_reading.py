@@ -17,6 +17,8 @@ from upweight.adapters.torch_head import Head, find_head
 from upweight.adapters.torch_loss import RowLoss, read_loss
 from upweight.adapters.torch_params import choose, read_penalties, used
 from upweight.errors import InputError
+from upweight.network import Network
+from upweight.network_health import first_nonfinite
 from upweight.shapes import Array
 
 __all__ = ["DIVIDES", "Reading", "read"]
@@ -70,8 +72,8 @@ def read(
     device, dtype = refuse_model(model)
     refuse_training_mode(model)
     rows = read_rows(data, device, dtype)
-    refuse_mixing(model, rows.inputs)
     outputs = outputs_of(model, rows.inputs)
+    refuse_mixing(model, rows.inputs)
     _refuse_nonfinite(model, rows, outputs)
     row_loss = read_loss(loss, outputs, rows.targets, rows.ids)
     head = find_head(model, rows.inputs, outputs)
@@ -84,6 +86,18 @@ def read(
 
 
 def _refuse_nonfinite(model: nn.Module, rows: Rows, outputs: Tensor) -> None:
-    bad = torch.nonzero(~torch.isfinite(outputs).reshape(len(outputs), -1).all(dim=1)).reshape(-1)
-    if len(bad):
-        raise InputError(f"{type(model).__name__} gives NaN or infinity for row {rows.ids[int(bad[0])]!r}.")
+    """Raises: InputError that names the first layer and row where numbers stop being finite."""
+    if bool(torch.isfinite(outputs).all()):
+        return
+    name, value = next(iter(model.named_parameters()))
+    network = Network(
+        module=model,
+        row_loss=lambda z, _: z.reshape(len(z), -1).sum(dim=1),
+        chosen=(name,),
+        inputs=rows.inputs[0] if len(rows.inputs) == 1 else rows.inputs,
+        targets=rows.targets,
+        weights=torch.ones(rows.n).to(value),
+        penalty=torch.zeros(value.numel()).to(value),
+        normalization="mean",
+    )
+    raise InputError(f"{first_nonfinite(network)}. Look at this row's inputs, and at the layer before it.")

@@ -4,7 +4,7 @@ A run that ends the same without the rows, or otherwise with the same seed, answ
 torch; torch_network hands it to the attribution.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from upweight.display.words import count
 from upweight.errors import InputError, listed
 from upweight.network import Network
 
@@ -41,17 +42,19 @@ class Refits:
     def __init__(self, train: Callable[..., Any], network: Network) -> None:
         self.train, self.network = train, network
 
-    def __call__(self, network: Network, sets: Sequence[Sequence[int]]) -> tuple[list[State], NDArray[np.bool_]]:
-        """States without each set of rows, and whether each run ended in finite numbers.
+    def __call__(self, weights: Tensor) -> tuple[list[State], NDArray[np.bool_]]:
+        """weights [k, n] -> the states of k runs, and whether each ended in finite numbers.
 
         Raises: InputError for a `train` that ignores its weights or its seed, or returns another model.
         """
-        states = self._states(torch.stack([self._weights(rows) for rows in sets]))
-        for rows, state in zip(sets, states, strict=True):
-            if rows and self._moving(rows) and _equal(state, self._whole):
+        states = self._states(weights)
+        for each, state in zip(weights, states, strict=True):
+            changed = torch.nonzero(each != self.network.weights)[:, 0].tolist()
+            if changed and _equal(state, self._whole):
                 raise InputError(
-                    f"train gave the same model without {len(rows)} rows ({listed(list(rows))}) as with all of them: "
-                    "it ignores its weights. Multiply each row's loss by its weight, and divide by their sum."
+                    f"train gave the same model whatever the weights of {count(len(changed), 'row')} "
+                    f"({listed(changed)}): it ignores its weights. Multiply each row's loss by its weight, and divide "
+                    "by their sum."
                 )
         finite = [all(bool(torch.isfinite(value).all()) for value in state.values()) for state in states]
         return states, np.asarray(finite, dtype=bool)
@@ -59,24 +62,16 @@ class Refits:
     @cached_property
     def _whole(self) -> State:
         """All rows, run twice: one seed, one model."""
-        everything = self._weights(())
-        state = self._states(everything[None])[0]
+        everything = self.network.weights[None]
+        state = self._states(everything)[0]
         if not hasattr(self.train, "many"):
-            again = self._states(everything[None])[0]
+            again = self._states(everything)[0]
             if not _equal(state, again, SAME):
                 raise InputError(
                     "train gave two models for the same weights and the same seed: it ignores its seed. Begin it with "
                     "torch.manual_seed(seed), and draw the order of rows from it."
                 )
         return state
-
-    def _weights(self, rows: Sequence[int]) -> Tensor:
-        weights = self.network.weights.clone()
-        weights[torch.as_tensor(list(rows), dtype=torch.int64, device=weights.device)] = 0.0
-        return weights
-
-    def _moving(self, rows: Sequence[int]) -> bool:
-        return bool((self.network.weights[torch.as_tensor(list(rows), device=self.network.device)] > 0).any())
 
     def _states(self, weights: Tensor) -> list[State]:
         if hasattr(self.train, "many"):
