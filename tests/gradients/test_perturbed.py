@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from upweight.curvature import HeadCurvature
+from upweight.features import DenseFeatures
 from upweight.gradients import PerturbedSource
 from upweight.gradients.perturbed import replaced_inputs
 from upweight.linear_head import LinearHead
@@ -106,7 +107,10 @@ def test_inputs_against_refits(name: str) -> None:
     real = np.zeros_like(found)
     for j in range(x.shape[1]):
         step = eps * np.eye(x.shape[1])[j]
-        up, down = (refit_changed(head, prepared, Changed(ROWS, features=x + s * step)) for s in (1, -1))
+        up, down = (
+            refit_changed(head, prepared, Changed(ROWS, features=DenseFeatures(x + s * step, np.float64)))
+            for s in (1, -1)
+        )
         assert up.converged.all()
         assert down.converged.all()
         real[:, :, j] = v @ (up.vectors - down.vectors).T / (2 * eps)

@@ -42,7 +42,7 @@ def test_each_refit_is_that_of_the_changed_rows(name: str) -> None:
     labels = refit_changed(head, prepared, Changed(rows, targets=others))
     weights = refit_changed(head, prepared, Changed(rows, targets=others, weights=np.array([2.0, 0.5, 1.0, 3.0])))
     x = head.features.take(rows)[:, :-1] + 1.0
-    inputs = refit_changed(head, prepared, Changed(rows, features=x))
+    inputs = refit_changed(head, prepared, Changed(rows, features=DenseFeatures(x, np.float64)))
     for k, row in enumerate(rows):
         assert labels.converged[k]
         np.testing.assert_allclose(labels.vectors[k], anew(head, row, others[k]), atol=1e-9)
@@ -62,7 +62,7 @@ def test_a_coefficient_that_l1_keeps_at_zero_is_held_there() -> None:
     head = problem("masked by L1").head
     prepared = Cholesky().prepare(HeadCurvature(head))
     x = head.features.take(np.array([2]))[:, :-1] * 8.0
-    refit = refit_changed(head, prepared, Changed(np.array([2]), features=x))
+    refit = refit_changed(head, prepared, Changed(np.array([2]), features=DenseFeatures(x, np.float64)))
     before, after = head.params.vector, refit.vectors[0]
     pull = head.params.collect(head.linear_penalty[None])[0]
     assert (before * after >= 0)[pull != 0].all()

@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from upweight.adapters.column_map import ColumnMap, column_map
 from upweight.adapters.row_edits import Edit, cell, edited, other_values, without_words
 from upweight.arrays import to_numpy
-from upweight.errors import UnsupportedQuestion
+from upweight.errors import InputError, UnsupportedQuestion
 from upweight.feature_effects import CellChange, FeatureEffects
 from upweight.perturbation import Inputs
 from upweight.questions.base import Answer, Question
-from upweight.questions.linearised import Linearised, linearised, perturbable
+from upweight.questions.linearised import Linearised, linearised, perturbable, refits_of
 from upweight.questions.trust import signals
+from upweight.removal.changed_refit import Changed
 from upweight.validation.grade import grade
 
 __all__ = ["features", "strongest_rows"]
@@ -42,9 +43,11 @@ def strongest_rows(question: Question) -> list[int]:
 def features(question: Question, rows: Sequence[int], how: Callable[[str], str]) -> FeatureEffects:
     """[q, r, d] per unit of each column of the table, and what other categories and missing words would do.
 
-    Raises: UnsupportedQuestion.
+    Raises: UnsupportedQuestion; InputError for no rows.
     """
     adapted, attribution = question.adapted, question.attribution
+    if not len(rows):
+        raise InputError("rows holds no row. Name training rows by their ids, or leave it out for the strongest ten.")
     perturbable(question, "features")
     at = np.asarray(rows, dtype=np.int64)
     found = linearised(question, Inputs(), at)
@@ -55,7 +58,7 @@ def features(question: Question, rows: Sequence[int], how: Callable[[str], str])
         )
     mapped = column_map(adapted.stages, adapted.rows, rows, found.values)
     mapped, notes = _without_free_text(mapped, adapted.rows)
-    changes = _changes(question, found, mapped, at)
+    edits, changes = _changes(question, found, mapped, at)
     spread = np.array([_spread(adapted.rows, j, mapped.reach[j].name) for j in range(len(mapped.names))])
     said = "; ".join(text for text in (f"the {question.name} linearised", found.said, *_ways(mapped)) if text)
     values = np.zeros((len(found.values), attribution.n))
@@ -72,6 +75,7 @@ def features(question: Question, rows: Sequence[int], how: Callable[[str], str])
         cells=tuple(tuple(_shown(cell(adapted.rows, int(i), j)) for j in range(len(mapped.names))) for i in at),
         spread=spread,
         changes=changes,
+        refitter=lambda which: _refits(question, [int(at[changes[m].row]) for m in which], [edits[m] for m in which]),
         base=question.now(),
         measurement=question.name,
         unit=question.unit,
@@ -121,10 +125,12 @@ def _without_free_text(mapped: ColumnMap, x: Any) -> tuple[ColumnMap, list[str]]
     return replace(mapped, reach=tuple(reach)), notes
 
 
-def _changes(question: Question, found: Linearised, mapped: ColumnMap, at: NDArray[np.int64]) -> tuple[CellChange, ...]:
+def _changes(
+    question: Question, found: Linearised, mapped: ColumnMap, at: NDArray[np.int64]
+) -> tuple[list[Edit], tuple[CellChange, ...]]:
     """Every other category, every word that is there: what the whole row, read anew, would do."""
     adapted = question.adapted
-    x, out = adapted.rows, list[CellChange]()
+    x, made, out = adapted.rows, list[Edit](), list[CellChange]()
     for k, i in enumerate(at):
         edits = list[Edit]()
         for j, reach in enumerate(mapped.reach):
@@ -133,8 +139,20 @@ def _changes(question: Question, found: Linearised, mapped: ColumnMap, at: NDArr
             elif reach.name == "text":
                 edits += without_words(cell(x, int(i), j), j, reach)
         if edits:
-            out += _merged(k, edits, _effects(question, found, int(i), edited(x, int(i), edits)))
-    return tuple(out)
+            kept = _merged(k, edits, _effects(question, found, int(i), edited(x, int(i), edits)))
+            made += [edit for edit, _ in kept]
+            out += [change for _, change in kept]
+    return made, tuple(out)
+
+
+def _refits(question: Question, rows: Sequence[int], edits: Sequence[Edit]) -> NDArray[np.float64]:
+    """[m, q]: the real change with each edit, alone; NaN where a refit found no optimum."""
+    x, parts = question.adapted.rows, list[NDArray[np.float64]]()
+    for i, group in groupby(range(len(edits)), key=lambda m: int(rows[m])):
+        some = [edits[m] for m in group]
+        inputs = question.adapted.read_query(edited(x, i, some))
+        parts.append(refits_of(question, Changed(np.full(len(some), i), features=inputs)))
+    return np.concatenate(parts, axis=0)
 
 
 def _effects(question: Question, found: Linearised, i: int, table: Any) -> NDArray[np.float64]:
@@ -147,9 +165,9 @@ def _effects(question: Question, found: Linearised, i: int, table: Any) -> NDArr
     return np.where(other[None, :], np.concatenate(parts, axis=0), 0.0)
 
 
-def _merged(k: int, edits: Sequence[Edit], effects: NDArray[np.float64]) -> list[CellChange]:
+def _merged(k: int, edits: Sequence[Edit], effects: NDArray[np.float64]) -> list[tuple[Edit, CellChange]]:
     """One line for neighbouring numbers that the model reads alike (bins); none for what it does not read."""
-    out = list[CellChange]()
+    out = list[tuple[Edit, CellChange]]()
     size = np.max(np.abs(effects), initial=0.0)
 
     def same(m: int) -> tuple[Any, ...]:
@@ -163,7 +181,7 @@ def _merged(k: int, edits: Sequence[Edit], effects: NDArray[np.float64]) -> list
         if not effects[:, members[0]].any():
             continue
         said = first.said if len(members) == 1 else f"{first.said} … {last.said}"
-        out.append(CellChange(k, first.column, _shown(said), effects[:, members[0]], first.kind))
+        out.append((first, CellChange(k, first.column, _shown(said), effects[:, members[0]], first.kind)))
     return out
 
 

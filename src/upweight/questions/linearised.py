@@ -13,13 +13,14 @@ from upweight.arrays import namespace, to_numpy
 from upweight.attribution import Attribution, Perturbable
 from upweight.errors import UnsupportedQuestion
 from upweight.perturbation import Perturbation
-from upweight.questions.base import Question, finite, query_chunks
+from upweight.questions.base import Question, finite, measured_at, optimum, query_chunks
 from upweight.questions.on_parameter import OnParameter
 from upweight.questions.on_queries import OnQueries
+from upweight.removal.changed_refit import Changed
 from upweight.shapes import Vectors
 from upweight.solvers import Solution
 
-__all__ = ["Linearised", "linearised", "perturbable"]
+__all__ = ["Linearised", "linearised", "perturbable", "refits_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +63,15 @@ def linearised(question: Question, path: Perturbation, rows: NDArray[np.int64] |
     q, r, m = whole.shape
     flat, missing = finite(np.moveaxis(whole, 2, 1).reshape(q * m, r))
     return Linearised(np.moveaxis(flat.reshape(q, m, r), 1, 2), tuple(solutions), said, missing)
+
+
+def refits_of(question: Question, changed: Changed) -> NDArray[np.float64]:
+    """[m, q]: the real change with each row changed, alone; NaN where a refit found no optimum."""
+    states, converged = perturbable(question, "This question").changed(changed)
+    best = optimum(question.adapted, question.attribution)
+    start = question.now() if best is None else measured_at(question, best)
+    after = np.stack([measured_at(question, state) for state in states])
+    return np.where(np.asarray(converged)[:, None], after - start[None], np.nan)
 
 
 def _directions(question: Question, attribution: Attribution) -> Iterator[Vectors]:

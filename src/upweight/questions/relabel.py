@@ -14,8 +14,8 @@ from upweight.arrays import to_numpy
 from upweight.errors import UnsupportedQuestion
 from upweight.measurement import class_of
 from upweight.perturbation import Labels, Perturbation, Targets
-from upweight.questions.base import Answer, Question, measured_at, optimum, rows_as_they_are
-from upweight.questions.linearised import linearised, perturbable
+from upweight.questions.base import Answer, Question, rows_as_they_are
+from upweight.questions.linearised import linearised, perturbable, refits_of
 from upweight.questions.trust import signals
 from upweight.relabel import Relabel
 from upweight.removal.changed_refit import Changed
@@ -121,8 +121,4 @@ def _refits(
         targets = to_numpy(_encoded(adapted))[to]
     else:
         targets = predicted[rows].reshape(old.shape)
-    states, converged = perturbable(question, "relabel").changed(Changed(rows, targets=targets, weights=weights))
-    best = optimum(adapted, attribution)
-    start = question.now() if best is None else measured_at(question, best)
-    after = np.stack([measured_at(question, state) for state in states])
-    return np.where(np.asarray(converged)[:, None], after - start[None], np.nan)
+    return refits_of(question, Changed(rows, targets=targets, weights=weights))

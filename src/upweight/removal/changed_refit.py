@@ -6,6 +6,7 @@ divides by. Stands on the refits of `support` and `warm_refit`.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from upweight.arrays import namespace
 from upweight.features import DenseFeatures, Features
@@ -25,7 +26,7 @@ class Changed:
     rows: Array  # [m] positions
     targets: Array | None = None  # [m] or [m, c], encoded; None: as they are, and so the next two
     weights: Array | None = None  # [m]
-    features: Float[Array, "m d"] | None = None  # without the constant
+    features: Any = None  # Features of m rows, as the adapter reads queries
 
 
 def refit_changed(head: LinearHead, prepared: Prepared, changed: Changed) -> Refits:
@@ -33,8 +34,9 @@ def refit_changed(head: LinearHead, prepared: Prepared, changed: Changed) -> Ref
     xp = namespace(head.weights)
     at, n = xp.asarray(changed.rows), head.n
     m = int(at.shape[0])
-    old = head.features.take(at)[:, :-1]
-    new = DenseFeatures(old if changed.features is None else changed.features, head.weights.dtype)
+    new = changed.features
+    if new is None:
+        new = DenseFeatures(head.features.take(at)[:, :-1], head.weights.dtype)
     targets = xp.take(head.targets, at, axis=0) if changed.targets is None else changed.targets
     weights = xp.take(head.weights, at) if changed.weights is None else changed.weights
     longer = replace(
