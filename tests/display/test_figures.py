@@ -154,6 +154,19 @@ def test_features_as_bars() -> None:
         draw_features(None, [], np.zeros(0), "", "")
 
 
+def test_a_rows_features() -> None:
+    """Numbers by one standard deviation of their column, the strongest on top, the row by its id."""
+    x, y = load_diabetes(return_X_y=True, as_frame=True)
+    effects = Influence.from_sklearn(Ridge().fit(x, y), x, y).features(x[:2], y[:2], [3, 4])
+    axes = effects.plot(query=1, row=4)
+    frame = effects.frame(1, 4)
+    assert [text.get_text() for text in axes.get_yticklabels()] == frame["column"].tolist()
+    assert [bar.get_width() for bar in axes.patches] == pytest.approx(frame["per sd"].tolist())
+    assert axes.get_title().startswith("row 4 · query 1")
+    with pytest.raises(InputError, match="row 5 is not among those asked for"):
+        effects.plot(row=5)
+
+
 def test_without_matplotlib_the_line_that_installs_it(
     influence: Influence, queries: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
