@@ -4,7 +4,6 @@ network.
 Stands on torch_linear and torch_network; influence stands on it, and imports torch only through it.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from upweight.adapters.base import Adapted
@@ -22,7 +21,7 @@ def adapt_torch(
     penalty: Any = 0.0,
     params: Any = "all",
     normalization: str = "mean",
-    train: Callable[..., Any] | None = None,
+    train: Any = None,
 ) -> Adapted:
     """The trained model and its rows. The module is never changed, its mode neither.
 

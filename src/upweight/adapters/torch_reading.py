@@ -58,9 +58,7 @@ class Reading:
         return ("y",) if c == 1 else tuple(f"y{k}" for k in range(c))
 
 
-def read(
-    model: Any, loss: Any, data: Any, penalty: Any, params: Any, normalization: str, train: Callable[..., Any] | None
-) -> Reading:
+def read(model: Any, loss: Any, data: Any, penalty: Any, params: Any, normalization: str, train: Any) -> Reading:
     """All of it.
 
     Raises: UnsupportedModel, InputError.

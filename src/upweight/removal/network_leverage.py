@@ -17,7 +17,7 @@ from torch import Tensor
 from upweight.gradients.autodiff import AutodiffSource, row_jacobians
 from upweight.network import Network, even_blocks
 from upweight.removal.leverage import SMALLEST_GAP
-from upweight.shapes import Float
+from upweight.shapes import Bool, Float
 from upweight.solvers import Prepared
 
 __all__ = ["Bends", "NetworkLeverage", "leverage_corrected", "leverages_of"]
@@ -32,7 +32,7 @@ class NetworkLeverage:
     source: AutodiffSource  # with ũ in place of u
     h: Float[Tensor, " n"]  # largest eigenvalue of w_i S_i B_i
     moves: Float[Tensor, "n c"]  # how far the row's own outputs move when it leaves
-    alone: Float[Tensor, " n"]  # True where the row alone holds a direction: its ũ is left uncorrected
+    alone: Bool[Tensor, " n"]  # True where the row alone holds a direction: its ũ is left uncorrected
 
 
 def leverage_corrected(

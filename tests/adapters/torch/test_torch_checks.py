@@ -118,7 +118,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[UpweightError], str]] = {
     "one number": (
         lambda: Forward(lambda z: z.mean()).eval(),
         UnsupportedModel,
-        r"shape \[\] for 12 rows.*batch_first",
+        r"shape \[\] for 12 rows.*batch",
     ),
     "classes": (lambda: Forward(lambda z: z.argmax(1)).eval(), UnsupportedModel, "no gradient. Return the logits"),
     "other width": (lambda: nn.Linear(7, 3), InputError, r"Linear cannot read its inputs \(\[12, 4\] float32\)"),
@@ -167,4 +167,4 @@ def test_settings_that_do_not_exist_are_refused() -> None:
     with pytest.raises(InputError, match="normalization is 'rows'"):
         adapt_torch(nn.Linear(4, 3), LOSS, (X, Y), normalization="rows")
     with pytest.raises(InputError, match="train is 3"):
-        adapt_torch(nn.Linear(4, 3), LOSS, (X, Y), train=3)  # type: ignore[arg-type]
+        adapt_torch(nn.Linear(4, 3), LOSS, (X, Y), train=3)
