@@ -132,6 +132,7 @@ def _shared(shared: SharedHarm | None) -> dict[str, Any] | None:
         "mistakes": shared.mistakes,
         "groups": [
             {
+                "count": len(group.mistakes),
                 "mistakes": [
                     {
                         "id": _plain(one.id),
