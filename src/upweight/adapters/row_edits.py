@@ -15,7 +15,7 @@ import scipy.sparse as sp
 from upweight.adapters.column_routes import Reach
 from upweight.adapters.inputs import take_rows
 
-__all__ = ["Edit", "cell", "edited", "other_values", "without_words"]
+__all__ = ["Edit", "cell", "cells", "edited", "other_values", "without_words"]
 
 MOST_VALUES = 50  # categories of a column that are tried: the most frequent
 MOST_WORDS = 1000  # of a text
@@ -40,6 +40,18 @@ def cell(x: Any, i: int, j: int) -> Any:
         return x[i, j]
     row = x[i]
     return row if isinstance(row, str | bytes) or not hasattr(row, "__len__") else row[j]
+
+
+def cells(x: Any, i: int) -> tuple[Any, ...]:
+    """Row i of any kind of table, in Python's own types."""
+    if isinstance(x, pd.DataFrame):
+        return tuple(x.iloc[[i]].astype(object).to_numpy()[0].tolist())
+    if isinstance(x, pd.Series):
+        return (x.iloc[i],)
+    row = x[[i]].toarray()[0] if sp.issparse(x) else x[i]
+    if isinstance(row, str | bytes) or not hasattr(row, "__len__"):
+        return (row,)
+    return tuple(np.asarray(row, dtype=None if hasattr(row, "dtype") else object).tolist())
 
 
 def other_values(x: Any, i: int, j: int) -> list[Edit]:

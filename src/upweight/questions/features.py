@@ -15,14 +15,16 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from upweight.adapters import Adapted
 from upweight.adapters.column_map import ColumnMap, column_map
-from upweight.adapters.row_edits import Edit, cell, edited, other_values, without_words
-from upweight.arrays import to_numpy
+from upweight.adapters.row_edits import Edit, cell, cells, edited, other_values, without_words
+from upweight.arrays import namespace, to_numpy
 from upweight.errors import InputError, UnsupportedQuestion
 from upweight.feature_effects import CellChange, FeatureEffects
+from upweight.linear_head import LinearHead
 from upweight.perturbation import Inputs
 from upweight.questions.base import Answer, Question
-from upweight.questions.linearised import Linearised, linearised, perturbable, refits_of
+from upweight.questions.linearised import Linearised, conditions, linearised, perturbable, refits_of
 from upweight.questions.trust import signals
 from upweight.removal.changed_refit import Changed
 from upweight.validation.grade import grade
@@ -51,20 +53,21 @@ def features(question: Question, rows: Sequence[int], how: Callable[[str], str])
     perturbable(question, "features")
     at = np.asarray(rows, dtype=np.int64)
     found = linearised(question, Inputs(), at)
-    if not adapted.stages and found.values.shape[2] != _columns_of(adapted.rows):
-        raise UnsupportedQuestion(
-            f"{adapted.model_name} reads {found.values.shape[2]} numbers that are no columns of a table, so features "
-            "has no column to name. Ask it of a model on a table, an array or texts."
-        )
+    held = tuple(cells(adapted.rows, int(i)) for i in at)
+    _refuse_other_columns(adapted, at, held, found.values.shape[2])
     mapped = column_map(adapted.stages, adapted.rows, rows, found.values)
     mapped, notes = _without_free_text(mapped, adapted.rows)
     edits, changes = _changes(question, found, mapped, at)
-    spread = np.array([_spread(adapted.rows, j, mapped.reach[j].name) for j in range(len(mapped.names))])
+    spread = _spread(adapted.rows, mapped)
     said = "; ".join(text for text in (f"the {question.name} linearised", found.said, *_ways(mapped)) if text)
     values = np.zeros((len(found.values), attribution.n))
     for k, i in enumerate(at):
         own = [np.abs(change.effects) for change in changes if change.row == k]
         values[:, i] = np.max([np.zeros(len(values)), *(np.abs(mapped.gradient[:, k, :] * spread).T), *own], axis=0)
+
+    def refits(which: Sequence[int]) -> NDArray[np.float64]:
+        return _refits(question, [int(at[changes[m].row]) for m in which], [edits[m] for m in which])
+
     known = signals(question, Answer(values, question.now(), said, found.solutions, found.missing))
     derivative = not changes  # of a unit of a number: exact at the fit, whatever the row's leverage
     return FeatureEffects(
@@ -72,10 +75,10 @@ def features(question: Question, rows: Sequence[int], how: Callable[[str], str])
         row_ids=tuple(adapted.row_ids[i] for i in at),
         columns=mapped.names,
         reach=tuple(reach.name for reach in mapped.reach),
-        cells=tuple(tuple(_shown(cell(adapted.rows, int(i), j)) for j in range(len(mapped.names))) for i in at),
+        cells=held,
         spread=spread,
         changes=changes,
-        refitter=lambda which: _refits(question, [int(at[changes[m].row]) for m in which], [edits[m] for m in which]),
+        refitter=refits if attribution.refits_shown else None,
         base=question.now(),
         measurement=question.name,
         unit=question.unit,
@@ -92,7 +95,7 @@ def _meaning(question: Question) -> str:
     return (
         f"Estimated change of the {question.name}{where}, in {question.unit}, per unit by which a number of that "
         f"training row rises, or if its category became another or its word were deleted, and the "
-        f"{question.adapted.model_name} were refitted; {question.adapted.convention}."
+        f"{question.adapted.model_name} were refitted; {conditions(question)}"
     )
 
 
@@ -185,23 +188,42 @@ def _merged(k: int, edits: Sequence[Edit], effects: NDArray[np.float64]) -> list
     return out
 
 
-def _columns_of(x: Any) -> int:
-    shape = getattr(x, "shape", None) or np.shape(x)
-    return int(shape[1]) if len(shape) == 2 else 1
+def _refuse_other_columns(adapted: Adapted, at: NDArray[np.int64], held: Sequence[tuple[Any, ...]], width: int) -> None:
+    """Raises: UnsupportedQuestion where what the head reads is made by a network, not by columns of the table."""
+    head = adapted.objective
+    if adapted.stages:
+        return
+    reads_table = width == len(held[0])
+    if reads_table and isinstance(head, LinearHead):
+        read = to_numpy(head.features.take(namespace(head.weights).asarray(at)))[:, :-1]
+        reads_table = np.allclose(read, np.asarray(held, dtype=np.float64), rtol=1e-4, atol=1e-6)
+    if not reads_table:
+        raise UnsupportedQuestion(
+            f"the head of {adapted.model_name} reads {width} numbers that a network makes, which are no columns of "
+            "your data. Use params='all', or ask about the rows: scores, group, relabel."
+        )
 
 
-def _spread(x: Any, j: int, reach: str) -> float:
-    """Standard deviation of a column of numbers over the training rows; 0 where it is none."""
-    if reach not in ("linear", "smooth"):
-        return 0.0
+def _spread(x: Any, mapped: ColumnMap) -> NDArray[np.float64]:
+    """[d]: standard deviation of each column of numbers over the training rows; 0 where it is none."""
+    numbers = [j for j, one in enumerate(mapped.reach) if one.name in ("linear", "smooth")]
+    out = np.zeros(len(mapped.names))
+    if not numbers:
+        return out
+    if sp.issparse(x):
+        mean = np.asarray(x.mean(axis=0)).reshape(-1)
+        square = np.asarray(x.multiply(x).mean(axis=0)).reshape(-1)
+        out[numbers] = np.sqrt(np.maximum(square - mean**2, 0.0))[numbers]
+        return out
     if isinstance(x, pd.DataFrame):
-        column = np.asarray(pd.to_numeric(x.iloc[:, j], errors="coerce"), dtype=np.float64)
-    elif sp.issparse(x):
-        column = x[:, [j]].toarray()[:, 0].astype(np.float64)
+        columns = x.iloc[:, numbers].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     else:
-        column = np.asarray(np.asarray(x)[:, j], dtype=np.float64)
-    there = column[np.isfinite(column)]
-    return float(np.std(there)) if len(there) else 0.0
+        columns = np.asarray(np.asarray(x)[:, numbers], dtype=np.float64)
+    there = np.isfinite(columns)
+    rows = np.maximum(there.sum(axis=0), 1)
+    mean = np.where(there, columns, 0.0).sum(axis=0) / rows
+    out[numbers] = np.sqrt((np.where(there, columns - mean, 0.0) ** 2).sum(axis=0) / rows)
+    return out
 
 
 def _shown(value: Any) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upweight.arrays import namespace, to_numpy
-from upweight.attribution import Attribution, Perturbable
+from upweight.attribution import COUNTERFACTUALS, Attribution, Perturbable
 from upweight.errors import UnsupportedQuestion
 from upweight.perturbation import Perturbation
 from upweight.questions.base import Question, finite, measured_at, optimum, query_chunks
@@ -20,7 +20,7 @@ from upweight.removal.changed_refit import Changed
 from upweight.shapes import Vectors
 from upweight.solvers import Solution
 
-__all__ = ["Linearised", "linearised", "perturbable", "refits_of"]
+__all__ = ["Linearised", "conditions", "linearised", "perturbable", "refits_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +40,8 @@ def perturbable(question: Question, what: str) -> Perturbable:
     """
     if not isinstance(question.attribution, Perturbable):
         raise UnsupportedQuestion(
-            f"{what} is answered for linear models and linear heads; {question.adapted.model_name} is neither. "
-            "Use a linear head (params='head'), or ask about the rows' weights: scores, group, reweight."
+            f"{what} is not answered for {question.adapted.model_name}: its adapter knows no other labels or inputs. "
+            "Ask about the rows' weights: scores, group, reweight."
         )
     return question.attribution
 
@@ -63,6 +63,12 @@ def linearised(question: Question, path: Perturbation, rows: NDArray[np.int64] |
     q, r, m = whole.shape
     flat, missing = finite(np.moveaxis(whole, 2, 1).reshape(q * m, r))
     return Linearised(np.moveaxis(flat.reshape(q, m, r), 1, 2), tuple(solutions), said, missing)
+
+
+def conditions(question: Question) -> str:
+    """The end of a meaning: how a refit is made, and which counterfactual the estimate is of."""
+    name = question.attribution.counterfactual
+    return f"{question.adapted.convention}. Counterfactual: {name} ({COUNTERFACTUALS[name]})."
 
 
 def refits_of(question: Question, changed: Changed) -> NDArray[np.float64]:

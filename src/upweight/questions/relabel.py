@@ -15,7 +15,7 @@ from upweight.errors import UnsupportedQuestion
 from upweight.measurement import class_of
 from upweight.perturbation import Labels, Perturbation, Targets
 from upweight.questions.base import Answer, Question, rows_as_they_are
-from upweight.questions.linearised import linearised, perturbable, refits_of
+from upweight.questions.linearised import conditions, linearised, perturbable, refits_of
 from upweight.questions.trust import signals
 from upweight.relabel import Relabel
 from upweight.removal.changed_refit import Changed
@@ -59,7 +59,7 @@ def relabel(question: Question, how: Callable[[str], str]) -> Relabel:
         how=how(said),
         grade=grade(signals(question, answer)),
         rows=lambda at: rows_as_they_are(adapted.rows, at),
-        refitter=lambda at, becomes: _refits(question, at, becomes, predicted),
+        refitter=(lambda at, to: _refits(question, at, to, predicted)) if attribution.refits_shown else None,
         notes=adapted.notes,
     )
 
@@ -73,7 +73,7 @@ def _meaning(question: Question) -> str:
     where = f"of the {question.name}" + (" on each query" if not question.name.startswith("parameter:") else "")
     return (
         f"Estimated change {where}, in {question.unit}, {changed} and the {adapted.model_name} were refitted; "
-        f"{adapted.convention}."
+        f"{conditions(question)}"
     )
 
 
