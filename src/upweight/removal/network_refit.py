@@ -23,7 +23,7 @@ from upweight.randomness import generator
 from upweight.shapes import Float
 from upweight.solvers.cg import CG
 
-__all__ = ["NetworkRefits", "in_double", "refit_network"]
+__all__ = ["NetworkRefits", "in_double", "refit_network", "refit_objectives"]
 
 DENSE = 1000  # parameters up to which the Hessian is written out
 STEPS = 300  # gradients of a Newton refit; most need three to ten
@@ -65,7 +65,16 @@ def refit_network(
     relative to how far it moved (L-BFGS: the gradient, relative to the first). `progress(sets done, sets)`.
     Raises: InputError for rows that do not exist, or a set that leaves no weight.
     """
-    objectives = [_without(network, rows) for rows in removals]
+    return refit_objectives(network, [_without(network, rows) for rows in removals], tol, progress)
+
+
+def refit_objectives(
+    network: Network,
+    objectives: Sequence[Network],
+    tol: float = 1e-9,
+    progress: Callable[[int, int], None] | None = None,
+) -> NetworkRefits:
+    """The minimum of each of these objectives, near relations of `network`'s own (other weights, targets or inputs)."""
     bowl = _Bowl.of(network) if network.size <= DENSE and objectives else None
     found: list[_Refit] = []
     for objective in objectives:
