@@ -26,6 +26,7 @@ __all__ = ["relabel"]
 
 REACH = 1e-3  # of the targets' spread: on each side of a target, whose derivative is a difference
 HOW = "first order in the label, without a leverage correction: for labels there is none that is right"
+FAR = "the labels on top move the model furthest, and there first order is least exact: read the refit column"
 
 
 def relabel(question: Question, how: Callable[[str], str]) -> Relabel:
@@ -60,7 +61,7 @@ def relabel(question: Question, how: Callable[[str], str]) -> Relabel:
         grade=grade(signals(question, answer)),
         rows=lambda at: rows_as_they_are(adapted.rows, at),
         refitter=(lambda at, to: _refits(question, at, to, predicted)) if attribution.refits_shown else None,
-        notes=adapted.notes,
+        notes=adapted.notes if attribution.loss.concordance == 0.0 else (FAR, *adapted.notes),
     )
 
 
