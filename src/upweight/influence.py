@@ -15,12 +15,13 @@ from upweight import questions
 from upweight.adapters import Adapted, adapt
 from upweight.attribution import COUNTERFACTUALS, Attribution
 from upweight.display.words import among, count
-from upweight.errors import FileError, InputError, MissingExtra, listed
+from upweight.errors import InputError, MissingExtra, listed
 from upweight.feature_effects import FeatureEffects
+from upweight.mainstay import Mainstay
 from upweight.outcomes import Refit, SmallestFlip
 from upweight.questions import GroupEffect, Question
 from upweight.relabel import Relabel
-from upweight.saved_influence import Source, read_influence, require_same, write_influence
+from upweight.saving import Source, TorchSource, read_influence, write_influence
 from upweight.scores import Scores
 from upweight.solvers import Solver
 from upweight.validation.check import Check
@@ -40,7 +41,7 @@ class Influence:
         if damping != "auto" and not (isinstance(damping, float | int) and np.isfinite(damping) and damping >= 0):
             raise InputError(f"damping is {damping!r}. Give a number >= 0; 0 uses the model's own curvature.")
         self.adapted = adapted
-        self.source: Source | None = None  # what `save` writes
+        self.source: Source | TorchSource | None = None  # what `save` writes
         self.attribution = adapted.attribution(adapted.objective, solver, damping)
 
     @classmethod
@@ -90,7 +91,9 @@ class Influence:
             raise MissingExtra("Influence.from_torch needs torch: pip install 'upweight[torch]'.") from error
         from upweight.adapters.torch_module import adapt_torch
 
-        return cls(adapt_torch(model, loss, data, penalty, params, normalization, train), solver, damping)
+        made = cls(adapt_torch(model, loss, data, penalty, params, normalization, train), solver, damping)
+        made.source = TorchSource(model, loss, data, penalty, params, normalization, solver, damping, train)
+        return made
 
     @property
     def row_ids(self) -> tuple[Any, ...]:
@@ -194,6 +197,18 @@ class Influence:
         question = questions.ask(self.adapted, self.attribution, X_query, y_query, measurement)
         return questions.group_effect(question, at, factors)
 
+    def hangs_on(
+        self, X_query: Any = None, y_query: Any = None, rows: Any = None, seed: int = 0
+    ) -> Mainstay:
+        """The rows that the model as a whole hangs on: found greedily, confirmed by a refit; never called maximal.
+
+        X_query None: the predictions of the training rows that stay. rows: how many to find, or a share of them; None:
+        the smaller of 1 % and 50, at least 1. seed: of the random rows that are removed beside them.
+        Raises: InputError.
+        """
+        count = questions.how_many(rows, len(self.row_ids))
+        return questions.hangs_on(self.adapted, self.attribution, X_query, y_query, count, seed)
+
     def check(
         self,
         X_query: Any = None,
@@ -218,7 +233,7 @@ class Influence:
         """[q, n, c]: the estimated change of the measurement if each training row's label became class c.
 
         A regression: [q, n, targets], per unit of the target. Arguments as `scores`; measurements with a derivative.
-        Raises: MeasurementError, InputError; UnsupportedQuestion for a function of predictions, or a deep network.
+        Raises: MeasurementError, InputError; UnsupportedQuestion for a function of predictions.
         """
         question = questions.ask(self.adapted, self.attribution, X_query, y_query, measurement)
         return questions.relabel(question, lambda evaluated: self._how(evaluated, "first_order"))
@@ -234,7 +249,7 @@ class Influence:
 
         Columns are those of the table that you gave, before any preprocessing; categories and words are changed one by
         one (`frame`). rows None: the ten whose removal would change most. Arguments else as `scores`.
-        Raises: MeasurementError, InputError; UnsupportedQuestion for a function of predictions, or a deep network.
+        Raises: MeasurementError, InputError; UnsupportedQuestion for a function of predictions.
         """
         question = questions.ask(self.adapted, self.attribution, X_query, y_query, measurement)
         at = questions.strongest_rows(question) if rows is None else self._named(rows)
@@ -245,22 +260,28 @@ class Influence:
 
         Raises: FileError for what cannot be stored, by name; a file that was there stays as it was.
         """
-        if self.source is None:
-            raise FileError(f"{os.fspath(path)}: only an Influence that from_sklearn made knows what it was made from.")
-        write_influence(path, self.source, self.adapted)
+        write_influence(path, self.source, self.adapted, self.attribution)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], trust_pickle: bool = False) -> "Influence":
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        trust_pickle: bool = False,
+        model: Any = None,
+        loss: Callable[[Any, Any], Any] | None = None,
+        train: Callable[..., Any] | None = None,
+    ) -> "Influence":
         """An Influence as `save` wrote it: its answers are the same to the bit where the versions are.
 
-        trust_pickle: also build parts of the model that skops does not know, which may run code (as --trust-pickle).
+        trust_pickle: also build parts of an estimator that skops does not know, which may run code (--trust-pickle).
+        A network's file holds no code: give model (its state is loaded into a copy), loss, and train where refits are
+        wanted; each row's loss is compared with the one saved.
         Raises: FileError for a file that is damaged, cut short, not one of ours, or newer; for types that nobody
-        vouches for, by name; and where the model that was read is not the one that was saved.
+        vouches for, by name; and where the model that was read or given is not the one that was saved.
         """
-        source, archive = read_influence(path, trust_pickle)
-        given = (source.estimator, source.X, source.y, source.sample_weight)
-        made = cls.from_sklearn(*given, solver=source.solver, damping=source.damping)
-        require_same(archive, made.adapted)
+        source, adapted = read_influence(path, trust_pickle, model, loss, train)
+        made = cls(adapted, source.solver, source.damping)
+        made.source = source
         return made
 
     def positions(self, rows: Any) -> list[int]:

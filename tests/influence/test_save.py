@@ -153,7 +153,7 @@ def test_what_cannot_be_saved_is_named_and_the_old_file_stays(tmp_path: Path) ->
         (made(solver=Held()), "the solver Held is not one of cholesky"),
         (refitted, r"have changed since this Influence was made \(its parameters differ"),
         (flipped, r"have changed since this Influence was made \(its labels differ"),
-        (bare, "only an Influence that from_sklearn made"),
+        (bare, "this Influence does not know what it was made from"),
     ):
         with pytest.raises(FileError, match=f"i.influence: .*{said}"):
             influence.save(path)

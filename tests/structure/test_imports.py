@@ -17,8 +17,8 @@ BANDS = {
     2: {"features", "params", "output_loss", "linear_head", "measurement", "gradients", "derivatives", "network", "network_health",
         "perturbation", "optimisers", "training_run", "training_start", "training_step"},
     3: {"curvature", "solvers", "newton"},
-    4: {"sensitivity", "removal", "attribution", "validation", "display", "saved_scores", "scores", "relabel", "feature_effects"},
-    5: {"adapters", "tables", "questions", "outcomes", "saved_influence", "influence", "workflows"},
+    4: {"sensitivity", "removal", "attribution", "validation", "display", "saved_scores", "scores", "relabel", "feature_effects", "mainstay"},
+    5: {"adapters", "tables", "questions", "outcomes", "saving", "influence", "workflows"},
     6: {"cli"},
 }
 BESIDE = {"", "extend", "testing"}  # the front door, the protocols, the problems: they may import anything

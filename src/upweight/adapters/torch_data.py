@@ -21,6 +21,8 @@ from upweight.errors import InputError, listed
 
 __all__ = ["Queries", "Rows", "as_shown", "read_queries", "read_rows"]
 
+SAID = 64e6  # bytes of data beyond which it is said that all of it is held
+
 
 @dataclass(frozen=True, eq=False)
 class Rows:
@@ -56,7 +58,9 @@ def read_rows(data: Any, device: torch.device, dtype: torch.dtype) -> Rows:
 
     Raises: InputError for anything else, for no rows, for two passes that differ, for data on another device.
     """
-    if isinstance(data, DataLoader):
+    if isinstance(data, Rows):
+        rows = data  # read before, from a file
+    elif isinstance(data, DataLoader):
         rows = _from_loader(data)
     elif _is_pair(data):
         rows = _from_arrays(data[0], data[1], dtype)
@@ -273,6 +277,9 @@ def _placed(rows: Rows, device: torch.device) -> Rows:
             )
     moved = (f"the data was on the CPU and is held on {device}",) if device.type != "cpu" else ()
     inputs = tuple(part.to(device) for part in rows.inputs)
+    held = sum(part.nbytes for part in everything)
+    if held > SAID:
+        moved = (*moved, f"all {rows.n:,} rows are held in memory at once ({held / 1e6:,.0f} MB)")
     return replace(rows, inputs=inputs, targets=rows.targets.to(device), notes=(*rows.notes, *moved))
 
 

@@ -1,12 +1,11 @@
-"""An Influence as one file and back: the fitted estimator by skops, its rows, labels, weights and settings; no pickle.
+"""An estimator's Influence in a file: by skops, with its rows, labels, weights and settings; no pickle.
 
-Stands on store, adapters and tables.model_file; Influence.save and Influence.load stand on it. A file is read back and
-compared before it is written, so that what was saved loads.
+Stands on store, adapters and tables.model_file. A file is read back and compared before it is written, so that what was
+saved loads.
 """
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,31 +16,18 @@ from upweight.adapters import Adapted, adapt
 from upweight.arrays import to_numpy
 from upweight.errors import FileError, UpweightError
 from upweight.files import write_atomically
-from upweight.solvers import SOLVERS, Solver
-from upweight.store.archive import Archive, packed, read_archive, unpacked, versions
-from upweight.store.scalars import decoded, encoded
+from upweight.saving.sources import Source, solver_about, solver_in
+from upweight.store.archive import Archive, packed, unpacked, versions
 from upweight.store.tables import pack, unpack
 from upweight.tables.model_file import model_bytes, model_in
 
-__all__ = ["Source", "read_influence", "require_same", "write_influence"]
+__all__ = ["read_estimator", "write_estimator"]
 
 _MODEL = "model.skops"
 CLOSE = 1e-9  # relative: parameters that another version of a package reads off the same estimator
 
 
-@dataclass(frozen=True, eq=False)
-class Source:
-    """What an Influence was made from: enough to make it again."""
-
-    estimator: Any
-    X: Any
-    y: Any
-    sample_weight: Any
-    solver: str | Solver
-    damping: float
-
-
-def write_influence(path: str | os.PathLike[str], source: Source, adapted: Adapted) -> None:
+def write_estimator(path: str | os.PathLike[str], source: Source, adapted: Adapted) -> None:
     """Writes the estimator, the rows and the settings into one file, whole or not at all.
 
     Raises: FileError for what cannot be stored, by name, and where the estimator or the rows are no longer those that
@@ -50,7 +36,8 @@ def write_influence(path: str | os.PathLike[str], source: Source, adapted: Adapt
     shown = os.fspath(path)
     parts: dict[str, bytes] = {}
     about = {
-        "solver": _solver_about(source.solver, shown),
+        "door": "sklearn",
+        "solver": solver_about(source.solver, shown),
         "damping": float(source.damping),
         "model": adapted.model_name,
         "n": len(adapted.row_ids),
@@ -72,16 +59,19 @@ def write_influence(path: str | os.PathLike[str], source: Source, adapted: Adapt
     write_atomically(Path(path), content)
 
 
-def read_influence(path: str | os.PathLike[str], trusted: bool) -> tuple[Source, Archive]:
-    """What the file's Influence was made from, and the file, for `require_same`.
+def read_estimator(archive: Archive, trusted: bool) -> tuple[Source, Adapted]:
+    """What was saved, and the estimator as it is understood now.
 
-    Raises: FileError for what is damaged, cut short, foreign or newer, and for types that nobody vouches for.
+    Raises: FileError for types that nobody vouches for, and where the parameters, labels or weights that were read are
+    not those that were saved.
     """
-    archive = read_archive(path, "Influence")
-    return _source(archive, trusted), archive
+    source = _source(archive, trusted)
+    adapted = _adapted(source)
+    _require_same(archive, adapted)
+    return source, adapted
 
 
-def require_same(archive: Archive, adapted: Adapted) -> None:
+def _require_same(archive: Archive, adapted: Adapted) -> None:
     """Raises: FileError where the model that was read is not the model that was saved: parameters, rows, labels."""
     stored = {name: unpack(archive.about[name], archive.parts) for name in _fingerprint(adapted)}
     found = _differences(stored, _fingerprint(adapted), exactly=False)
@@ -100,7 +90,7 @@ def _source(archive: Archive, trusted: bool) -> Source:
     try:
         estimator = model_in(parts[_MODEL], archive.shown, trusted, "load it with trust_pickle=True")
         x, y, weight = (unpack(about[name], parts) for name in ("X", "y", "sample_weight"))
-        return Source(estimator, x, y, weight, _solver(about["solver"]), float(about["damping"]))
+        return Source(estimator, x, y, weight, solver_in(about["solver"]), float(about["damping"]))
     except FileError:
         raise
     except Exception as error:  # the sums are right: another skops, or a writer that was not ours
@@ -135,27 +125,3 @@ def _differences(first: Mapping[str, NDArray[Any]], second: Mapping[str, NDArray
         )
         out += [] if close else [said[name]]
     return ", ".join(out)
-
-
-def _solver_about(solver: str | Solver, shown: str) -> Any:
-    if isinstance(solver, str):
-        return solver
-    name = next((key for key, kind in SOLVERS.items() if type(solver) is kind), None)
-    if name is None:
-        raise FileError(
-            f"{shown}: the solver {type(solver).__name__} is not one of {', '.join(SOLVERS)}, so the file could not "
-            "name it. Make the Influence with one of these, or 'auto'."
-        )
-    usual, held = SOLVERS[name](), vars(solver)
-    try:
-        return {name: {key: encoded(value) for key, value in held.items() if value != getattr(usual, key)}}
-    except FileError as error:
-        raise FileError(f"{shown}: the solver {name!r} holds a setting that is not stored ({error}).") from error
-
-
-def _solver(about: Any) -> str | Solver:
-    if isinstance(about, str):
-        return about
-    ((name, settings),) = about.items()
-    made: Solver = SOLVERS[name](**{key: decoded(value) for key, value in settings.items()})
-    return made
