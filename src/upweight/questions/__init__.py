@@ -19,6 +19,7 @@ from upweight.questions.on_set import OnSet
 from upweight.questions.own_loss import OwnLoss
 from upweight.questions.relabel import relabel
 from upweight.questions.trust import check, signals
+from upweight.questions.whole_model import hangs_on, how_many
 from upweight.shapes import Array
 
 __all__ = [
@@ -33,6 +34,8 @@ __all__ = [
     "features",
     "flip",
     "group_effect",
+    "hangs_on",
+    "how_many",
     "relabel",
     "rows_as_they_are",
     "signals",
