@@ -1,6 +1,7 @@
 """Every solver of the registry on every problem: right to its stated residual, or it says what happened."""
 
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import Any
 
 import array_api_strict
@@ -97,13 +98,13 @@ def test_stated_residual_is_the_true_one(name: str, case: Problem) -> None:
     assert np.all(np.abs(true - np.asarray(solution.residual)) <= 1e-13 * (1.0 + size))
 
 
-@pytest.mark.parametrize(
-    "label", ["softmax", "masked by L1", "ridge, two targets", "wide, softmax", "collinear without penalty"]
-)
+@pytest.mark.parametrize("library", ["array_api_strict", "array_api_compat.torch"])
+@pytest.mark.parametrize("label", NAMESPACED)
 @every_solver
-def test_namespaces_agree(name: str, label: str) -> None:
-    """The strict array API namespace gives numpy's answers."""
-    case, xp = problem(label), array_api_strict
+def test_namespaces_agree(name: str, label: str, library: str) -> None:
+    """The strict array API namespace gives numpy's answers, and so does torch."""
+    pytest.importorskip("torch" if "torch" in library else library)
+    case, xp = problem(label), import_module(library)
     b = case.right_hand_sides(3)
     there = SETTINGS[name].prepare(HeadCurvature(in_namespace(case.head, xp)))(xp.asarray(b))
     assert all(s is Status.CONVERGED for s in there.status)

@@ -6,7 +6,7 @@ torch has no second derivative of a kernel, it reads a twin of the module writte
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -232,6 +232,21 @@ def dense(case: Case) -> Dense:
 
         bends.append(torch.autograd.functional.hessian(of_outputs, apart[0].reshape(-1)))
     return Dense(*(torch.stack(part) for part in (losses, gradients, hessians, jacobians, bends)))
+
+
+def of_type(network: Network, dtype: torch.dtype) -> Network:
+    """The same network with its float numbers of this type."""
+
+    def cast(value: Tensor) -> Tensor:
+        return value.to(dtype) if value.is_floating_point() else value
+
+    x = network.inputs
+    return replace(
+        network,
+        state={name: cast(value) for name, value in network.values.items()},
+        inputs=tuple(map(cast, x)) if isinstance(x, tuple) else cast(x),
+        **{name: cast(getattr(network, name)) for name in ("targets", "weights", "penalty")},
+    )
 
 
 def numbers(*shape: int) -> Callable[[], Tensor]:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.network.cases import CASES, Case, N, dense
-from upweight.curvature import Batched, Curvature, Dense, Placed
+from tests.network.cases import CASES, Case, N, dense, of_type
+from upweight.curvature import Batched, Curvature, Dense, Placed, WithDiagonal
 from upweight.curvature.ggn import GGN
 from upweight.curvature.hessian import Hessian
 from upweight.curvature.over_rows import OverRows
@@ -73,6 +73,16 @@ def test_gauss_newton_never_bends_down_and_is_the_hessian_of_straight_outputs(ca
         close(GGN(case.network).dense(), Hessian(case.network).dense())
 
 
+@every_case
+def test_diagonal_of_gauss_newton(case: Case) -> None:
+    """Exact, in chunks of rows too."""
+    small = replace(case.network, batch_bytes=1.0 if case.name != "squeezed" else 1e6)
+    curvature = GGN(small, damping=0.1)
+    assert isinstance(curvature, WithDiagonal)
+    assert not isinstance(Hessian(small), WithDiagonal)
+    close(curvature.curvature_diagonal(), whole(case, GGN).diagonal() + 0.1)
+
+
 @pytest.mark.parametrize("name", ["tanh", "convolution", "lstm", "attention"])
 def test_hessian_is_the_slope_of_the_gradient(name: str) -> None:
     """By central differences of ∇F, to their own error."""
@@ -87,8 +97,7 @@ def test_float32_follows_float64(kind: type[OverRows]) -> None:
     """A module in float32 gives float32 products, within its rounding."""
     case = next(case for case in CASES if case.name == "attention")
     full = case.network
-    state = {name: value.float() for name, value in full.values.items()}
-    narrow = replace(full, state=state, weights=full.weights.float(), penalty=full.penalty.float())
+    narrow = of_type(full, torch.float32)
     v = vectors(3, full.size)
     found = kind(narrow).matmul(v.float())
     assert found.dtype is torch.float32
