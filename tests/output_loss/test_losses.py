@@ -18,6 +18,7 @@ from upweight.output_loss import (
     OutputLoss,
     Poisson,
     Scalar,
+    Scaled,
     Separate,
     Softmax,
     Squared,
@@ -93,6 +94,7 @@ ROWS = (
         )
         for p in (1.2, 1.5, 1.9)
     ),
+    Row("scaled", Scaled(Separate(Poisson()), 2.5, "units"), _count, lambda z, y: 2.5 * (np.exp(z[0]) - y * z[0])),
     Row("huber", Separate(Huber(0.7)), _real, _huber),
     Row("squared hinge", Separate(SquaredHinge()), _zero_one, _hinge),
     Row("modified huber", Separate(ModifiedHuber()), _zero_one, _modified),

@@ -35,6 +35,10 @@ __all__ = ["RowLoss", "read_loss"]
 TRIAL = 5  # rows of the first call
 BENDS = 512  # rows whose curvature is looked at
 FLAT = 1e-8  # relative curvature that is none
+PROBABILITIES = (
+    "the loss reads probabilities, so the model is read as a regression on 0 and 1: end it in logits and use "
+    "BCEWithLogitsLoss for classes, margins and certificates"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +119,8 @@ def _by_autograd(
     sided = c == 1 and _is_sided(plain, encoded)
     found = replace(plain, separate=apart and size > 0, probabilities=bool(shares and uniform), null=null)
     classes, encode = _labels(c if shares else 2 if sided else 0, encoded, c)
-    return RowLoss(call, found, encoded, values, classes, encode, found.probabilities, lowest >= -FLAT * size)
+    said = (PROBABILITIES,) if c == 1 and not classes and _reads_probabilities(plain, z, encoded) else ()
+    return RowLoss(call, found, encoded, values, classes, encode, found.probabilities, lowest >= -FLAT * size, said)
 
 
 def _labels(classes: int, encoded: Array, c: int) -> tuple[tuple[Any, ...], Callable[..., Array]]:
@@ -189,6 +194,14 @@ def _reads_log_probabilities(plain: AutodiffLoss, z: Array, encoded: Array) -> b
     if np.max(np.abs(np.log(np.sum(np.exp(np.minimum(z, 1.0)), axis=1)))) > 1e-4:
         return False
     return bool(np.allclose(plain.gradient(z, encoded), -np.eye(plain.outputs)[encoded]))
+
+
+def _reads_probabilities(plain: AutodiffLoss, z: Array, encoded: Array) -> bool:
+    """BCELoss behind a sigmoid: −log of p or 1 − p."""
+    if encoded.ndim != 1 or not np.isin(encoded, (0, 1)).all() or np.min(z) <= 0 or np.max(z) >= 1:
+        return False
+    p, y = z[:, 0], encoded
+    return bool(np.allclose(plain.gradient(z, encoded)[:, 0], (p - y) / (p * (1 - p)), rtol=1e-6))
 
 
 def _null(plain: AutodiffLoss, z: Array, encoded: Array) -> Array:

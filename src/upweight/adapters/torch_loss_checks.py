@@ -76,6 +76,7 @@ def attempt(loss: Any, outputs: Tensor, targets: Tensor, ids: tuple[Any, ...]) -
 
 
 def refuse_shape(loss: Any, outputs: Tensor, targets: Tensor, ids: tuple[Any, ...]) -> None:
+    """Raises: InputError unless the loss gives [b] or [b, 1] numbers, with the change that makes it so."""
     found, b = attempt(loss, outputs, targets, ids), len(outputs)
     name = type(loss).__name__ if isinstance(loss, nn.Module) else getattr(loss, "__name__", "the loss")
     name = "the loss" if name == "<lambda>" else name
@@ -126,6 +127,7 @@ def refuse_dependence(loss: Any, outputs: Tensor, targets: Tensor, ids: tuple[An
 
 
 def refuse_ignored(encoded: Array, c: int, ids: tuple[Any, ...]) -> None:
+    """Raises: InputError for rows whose class is torch's ignore_index."""
     if encoded.dtype.kind == "i" and encoded.ndim == 1 and c > 1 and np.any(encoded == -100):
         rows = [ids[int(i)] for i in np.flatnonzero(encoded == -100)]
         raise InputError(
@@ -135,6 +137,7 @@ def refuse_ignored(encoded: Array, c: int, ids: tuple[Any, ...]) -> None:
 
 
 def refuse_nonfinite(values: Array, ids: tuple[Any, ...]) -> None:
+    """Raises: InputError that names rows whose loss is NaN or infinite."""
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad):
         rows = [ids[int(i)] for i in bad]

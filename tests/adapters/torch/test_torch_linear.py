@@ -258,6 +258,17 @@ def test_an_interpolating_head_is_answered_as_a_network() -> None:
     assert isinstance(adapt_torch(model, loss, (x, y), penalty=0.1).objective, LinearHead)
 
 
+def test_a_loss_that_bends_down_is_answered_as_a_network() -> None:
+    """A linear model under a loss that is not convex has no head: its refits would not be minima."""
+    x, y = data()
+    model = nn.Linear(4, 1, dtype=torch.float64).eval()
+    assert isinstance(adapt_torch(model, bends_down, (x, 3.0 * y[:, None].double()), penalty=0.1).objective, Network)
+
+
+def bends_down(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return 1.0 - torch.cos(outputs - targets)[:, 0]
+
+
 def test_a_custom_convex_loss_has_a_head() -> None:
     """Label smoothing: refits are minima of the user's own loss, probabilities are softmax's."""
     x, y = data()

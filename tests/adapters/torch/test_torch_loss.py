@@ -223,6 +223,13 @@ def test_log_probabilities_are_read_as_logits() -> None:
     assert any("log-probabilities" in note for note in found.notes)
 
 
+def test_probabilities_are_told_to_be_logits() -> None:
+    """BCELoss behind a sigmoid works, as a regression, and the note says what would be more."""
+    found = read(nn.BCELoss(reduction="none"), Z1.sigmoid(), SIDES)
+    assert not found.classes
+    assert any("use BCEWithLogitsLoss" in note for note in found.notes)
+
+
 def test_targets_are_read_as_the_data_has_them() -> None:
     """Classes by number, any number type; an unknown one is refused; numbers keep their columns."""
     found = read(nn.CrossEntropyLoss(reduction="none"), Z3, CLASSES)

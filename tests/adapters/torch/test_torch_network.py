@@ -185,6 +185,14 @@ class Two(nn.Module):
         return out
 
 
+def test_gradients_switched_off_around_it_change_nothing() -> None:
+    """Under the user's own no_grad: the same scores."""
+    answer = Influence.from_torch(FITTED, LOSS, (X, Y), penalty=DECAY).scores(X[:2], Y[:2]).values
+    with torch.no_grad():
+        again = Influence.from_torch(FITTED, LOSS, (X, Y), penalty=DECAY).scores(X[:2], Y[:2]).values
+    np.testing.assert_array_equal(answer, again)
+
+
 @pytest.mark.parametrize("params", ["all", "head"])
 def test_a_model_with_two_inputs_is_asked_with_two(params: str) -> None:
     """As a head on what stands before it, and as a network."""
