@@ -335,6 +335,7 @@ class Influence:
             refitter=question.refits if self.attribution.refits_shown else None,
             notes=adapted.notes,
             distance=questions.distance(question),
+            no_refit="a refit of this model is a training run; check and without do it",
         )
 
 

@@ -32,7 +32,6 @@ class Refit:
         pairs = (
             ("model", type(self.model).__name__ + (" (use .model)" if self.converged else ", of no optimum")),
             ("without", _ids(self.rows)),
-            ("exact", self.certificate.sentence),
         )
         return Document(
             "Refit",
