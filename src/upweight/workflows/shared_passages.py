@@ -6,7 +6,7 @@ mistake tells the truth of a row. Source: UX.md 6.
 
 from upweight.display.blocks import Block, CardGroup, Column, RowCard, RowCards, RowTable, Sentence, TableRow
 from upweight.display.row_view import row_view
-from upweight.display.words import count, group_title, measured, percent, short, size, verdict
+from upweight.display.words import among, count, group_title, measured, percent, short, size, verdict
 from upweight.workflows.explanation import SharedHarm, SharedRow, Together
 from upweight.workflows.passages import value
 
@@ -18,10 +18,13 @@ NOTICED = 0.1  # of the loss or error that several mistakes have: below it they 
 
 
 def shared_blocks(shared: SharedHarm, id_name: str) -> list[Block]:
-    """One sentence, one table and the rows for each group, then the mistakes that share nothing."""
+    """One sentence for each group, its mistakes and rows where they matter, then the mistakes that share nothing."""
     blocks: list[Block] = []
     for group in shared.groups:
-        blocks.append(Sentence(shared_sentence(shared, group, id_name), strong=True))
+        told = _matters(group)
+        blocks.append(Sentence(shared_sentence(shared, group, id_name), strong=told))
+        if not told:  # rows that mend nothing are not worth a page
+            continue
         blocks.append(_mistakes(group, id_name))
         blocks.append(_rows(group, id_name))
         if group.held_out is not None:
@@ -41,9 +44,12 @@ def shared_sentence(shared: SharedHarm, group: Together, id_name: str) -> str:
     ids = ", ".join(str(row.effect.id) for row in group.rows[:NAMED]) + (" …" if k > NAMED else "")
     same = f"the same {id_name} ({ids})" if k == 1 else f"the same {k} {id_name}s ({ids})"
     without = "it" if k == 1 else "them"
-    start = f"{which} {'hang on' if _matters(group) else 'share, if little,'} {same}: without {without}"
     their = f"their {measured(group.refit.measurement).removeprefix('the ')}"
     changes = f"{their} would {short(group.estimate)} (really refitted: {short(group.refit)})"
+    if not _matters(group):
+        members = among([one.id for one in group.mistakes[:NAMED]]) + (" …" if n > NAMED else "")
+        return f"{which} ({members}) are harmed by {same}, but hardly: without {without} {changes}."
+    start = f"{which} hang on {same}: without {without}"
     if group.mended is None:
         return f"{start} {changes}."
     estimated, refitted = group.mended
