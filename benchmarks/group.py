@@ -110,9 +110,8 @@ def _table(document: dict[str, Any]) -> str:
         "rows removed  plain sum  one by one  Newton step  corrected  to reach  worst",
     ]
     for one in document["groups"]:
-        errors = "".join(
-            f"{one['median'][name]:>{width}.1%}" for name, width in zip(ESTIMATES, (10, 12, 13, 11), strict=True)
-        )
+        cells = [_percent(one["median"][name]) for name in ESTIMATES]
+        errors = "".join(f"{cell:>{width}}" for cell, width in zip(cells, (10, 12, 13, 11), strict=True))
         reach = "" if one["to_reach"] is None else f"{one['to_reach']:.0%}"
         lines.append(f"{one['rows']:>4} ({one['share']:>3.0%})  {errors}{reach:>10}{one['worst']['corrected']:>7.1%}")
     lines += [
@@ -123,6 +122,10 @@ def _table(document: dict[str, Any]) -> str:
         f"{milliseconds['estimate']:.1f} ms an estimate, {milliseconds['refit']:.1f} ms a refit",
     ]
     return "\n".join(lines)
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}" if share >= 0.01 else f"{share:.2%}"
 
 
 def main() -> None:
