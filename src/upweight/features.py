@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 from upweight.arrays import blocks, namespace
 from upweight.shapes import Array, Float
 
-__all__ = ["DenseFeatures", "Features", "Taken", "rounded"]
+__all__ = ["NARROW", "DenseFeatures", "Features", "Taken", "rounded"]
 
 NARROW = 3  # up to so many columns a matrix-vector product each, on a block in the cache, beats a skinny product
 
@@ -85,7 +85,10 @@ class DenseFeatures:
         """X wᵀ."""
         xp, x = namespace(w), self._block(rows)
         if 0 < w.shape[0] <= NARROW:
-            return xp.stack([x @ w[j, :-1] + w[j, -1] for j in range(w.shape[0])], axis=1)
+            out = xp.empty((x.shape[0], w.shape[0]), dtype=w.dtype)
+            for j in range(w.shape[0]):
+                out[:, j] = x @ w[j, :-1]
+            return out + w[None, :, -1]
         return x @ xp.matrix_transpose(w[:, :-1]) + w[None, :, -1]
 
     def rmatmul(self, e: Float[Array, "b k"], rows: slice) -> Float[Array, "k D"]:

@@ -1,6 +1,7 @@
 """The Hessian of a part of the rows: which factor is taken, how near it is, leverages of rows in it."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from upweight.features import DenseFeatures
 from upweight.linear_head import LinearHead
 from upweight.output_loss import Logistic, Separate, Softmax
 from upweight.params import Params
-from upweight.solvers import BlockCG
+from upweight.solvers import BlockCG, Status
 from upweight.solvers.sampled import SampledHessian
 from upweight.testing import Problem
 from upweight.testing.reference import leverages
@@ -97,3 +98,36 @@ def test_leverages_of_rows_in_the_part_are_not_too_small(c: int, columns: int) -
     found = np.linalg.norm(seen @ prepared.row_leverages(rows) @ seen, axis=(1, 2))
     assert np.all(np.abs(found / size[rows] - 1.0) <= 0.4)
     assert abs(float(np.median(found / size[rows])) - 1.0) <= 0.15
+
+
+def moved(shift: float, longer: float = 1.0, **settings: Any) -> Any:
+    """The same rows with every column shifted, and one of them so many times as long."""
+
+    def build(rng: Any) -> LinearHead:
+        head = few_directions(rng, **settings)
+        x = np.asarray(head.features.take(np.arange(N)))[:, :-1] + shift
+        x[401] *= longer
+        return replace(head, features=DenseFeatures(x.astype(np.float32), np.float64))
+
+    return build
+
+
+@pytest.mark.parametrize("tol", [1e-2, 1e-3, 1e-5])
+@pytest.mark.parametrize(
+    "build",
+    [moved(0.0), moved(0.0, c=3), moved(0.0, columns=300), moved(100.0), moved(0.0, 1e4), moved(10.0, columns=300)],
+    ids=["plain", "softmax", "rows factored", "shifted", "a long row", "shifted, rows factored"],
+)
+def test_few_questions_state_their_error(build: Any, tol: float) -> None:
+    """Judged by their own steps where float32 holds on a sample, in float64 elsewhere: the true error is no larger."""
+    case = Problem("few", build)
+    b = case.right_hand_sides(2)
+    solution = BlockCG(tol=tol).prepare(HeadCurvature(case.head))(b)
+    exact = b @ case.inverse
+    gap = np.asarray(solution.x) - exact
+    of = np.einsum("kp,pq,kq->k", exact, case.hessian, exact)
+    true = np.sqrt(np.einsum("kp,pq,kq->k", gap, case.hessian, gap) / of)
+    assert all(status is Status.CONVERGED for status in solution.status)
+    assert np.all(true <= 1.5 * np.asarray(solution.residual) + 2e-8)  # the reference's own digits
+    assert np.all(np.asarray(solution.residual) <= tol)
+    assert ("float32 within" in solution.said) != ("in float64" in solution.said)

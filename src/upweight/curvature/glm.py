@@ -10,7 +10,7 @@ from functools import cached_property
 
 from upweight.arrays import blocks, cached_blocks, namespace
 from upweight.curvature.output_curvature import OutputCurvature, Shared, output_curvature
-from upweight.features import rounded
+from upweight.features import NARROW, Features, rounded
 from upweight.linear_head import LinearHead
 from upweight.shapes import Array, Float, Vectors
 
@@ -38,6 +38,13 @@ class HeadCurvature:
         """n."""
         return self.head.n
 
+    @property
+    def _features(self) -> Features:
+        features = self.head.features
+        return (
+            features if self.bulk == "float64" else rounded(features, getattr(namespace(self.head.weights), self.bulk))
+        )
+
     @cached_property
     def outputs(self) -> OutputCurvature:
         """w_i S_i, in the form that the loss allows."""
@@ -61,26 +68,29 @@ class HeadCurvature:
 
     def damped(self, damping: float) -> "HeadCurvature":
         """H + δI."""
-        return replace(self, damping=self.damping + damping)
+        return replace(self, damping=self.damping + damping) if damping else self
 
     def rounded(self, bulk: str) -> "HeadCurvature":
         """The same map with products of this type ("float32"), each block's sum in float64."""
-        return replace(self, bulk=bulk)
+        made = replace(self, bulk=bulk)
+        made.__dict__["outputs"] = self.outputs  # a cached property's place: they are the same
+        return made
 
     def matmul(self, vectors: Vectors) -> Vectors:
         """H v in one pass over the rows for all k."""
         xp, head, k = namespace(vectors), self.head, vectors.shape[0]
         w = xp.permute_dims(head.params.expand(vectors), (1, 0, 2))  # outputs before vectors: long inner loops
-        features, differences = head.features, False
+        features, differences = self._features, False
         times = self.outputs.times
         if self.bulk != "float64":
             if isinstance(self.outputs, Shared):
                 differences, times = True, self.outputs.times_differences
             w = xp.astype(w[:-1, :, :] - w[-1:, :, :] if differences else w, getattr(xp, self.bulk))
-            features = rounded(features, w.dtype)
         flat = xp.reshape(w, (w.shape[0] * k, features.columns))
         total = xp.zeros(flat.shape, dtype=vectors.dtype)
         held = features.columns * (2 if self.bulk == "float64" else 1)  # a block of rows, or its copy, is read twice
+        if self.bulk != "float64" and flat.shape[0] <= NARROW:
+            held //= 2  # so few columns fit beside it, and larger products start faster
         for rows in cached_blocks(head.n, max(w.shape[0] * k, held)):
             z = features.matmul(flat, rows)
             e = times(xp.reshape(z, (z.shape[0], w.shape[0], k)), rows)
@@ -93,10 +103,12 @@ class HeadCurvature:
     def matmul_rows(self, vectors: Vectors, rows: Array) -> Vectors:
         """H v with the data part from these rows alone, scaled up by n / their number."""
         xp, head, (k, _), c = namespace(vectors), self.head, vectors.shape, self.head.c
-        x = head.features.take(rows)
+        x = self._features.take(rows)
         w = xp.reshape(xp.permute_dims(head.params.expand(vectors), (1, 0, 2)), (c * k, head.features.columns))
+        w = xp.astype(w, x.dtype, copy=False)
         e = self.outputs.times(xp.reshape(x @ xp.matrix_transpose(w), (x.shape[0], c, k)), rows)
-        total = xp.matrix_transpose(xp.reshape(e, (e.shape[0], c * k))) @ x
+        e = xp.astype(xp.reshape(e, (e.shape[0], c * k)), x.dtype, copy=False)
+        total = xp.astype(xp.matrix_transpose(e) @ x, vectors.dtype, copy=False)
         total = xp.permute_dims(xp.reshape(total, (c, k, head.features.columns)), (1, 0, 2))
         return self._with_penalty(total, head.scale * head.n / x.shape[0], vectors)
 

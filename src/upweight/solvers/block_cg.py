@@ -3,7 +3,9 @@
 A pass over the rows serves all k columns and adds k directions; the k × k systems of a step are solved exactly, with
 directions that repeat others cut off. Each run ends with one more direction taken on trust, because behind a
 preconditioner near H⁻¹ its coefficient is nearly 1. Products are float32; the answer that results is judged by
-products in float64 with a few mixtures of all columns under random signs, E ‖Σ ± r‖² = Σ ‖r‖².
+products in float64 with a few mixtures of all columns under random signs, E ‖Σ ± r‖² = Σ ‖r‖². Few columns take no
+direction on trust: a look at each would cost more than its product, so the residual that steps leave is their answer's,
+and what float32 may hide in it is measured in float64 on a sample of rows.
 
 The error that is promised and stated is √(Σ rᵀM⁻¹r / Σ bᵀx), M the preconditioner: close to the relative error of the
 answer in the norm of H, which is that of scores over all rows (empirical Fisher ≈ H); ‖r‖ / ‖b‖ would promise less
@@ -17,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from upweight.arrays import namespace, to_numpy
-from upweight.curvature import Curvature, HeadCurvature, Rounded, RowJacobians
+from upweight.curvature import Batched, Curvature, HeadCurvature, Rounded, RowJacobians
 from upweight.errors import UnsupportedQuestion
 from upweight.randomness import generator
 from upweight.shapes import Array, Float, Vectors
@@ -35,6 +37,8 @@ LEAST = 100  # rows that are tried before; fewer are no sample, and the columns 
 SHOWN = 64  # rows whose leverages are made by the preconditioner itself
 FEW = 8  # right-hand sides up to which a smaller preconditioner pays
 TRUST = 3.0  # the trusted direction takes off at least this factor: stop that much earlier, then look
+SAMPLE = 128  # rows on which float32 products are compared with float64 where no whole product is
+MARGIN = 3.0  # on the rounding that the sample shows for one product: it is a sample
 LOST = 4.0  # an error so many times the lowest met is rounding: the best answer is returned
 APART = 0.1  # of tol: the residual to which rows are solved one by one where the block stalls
 
@@ -171,9 +175,8 @@ def _solve(settings: BlockCG, curvature: Curvature, near: Approximation, b: Vect
 
 def _said(settings: BlockCG, near: Approximation, error: float, run: "_Run", k: int, passes: int, apart: int) -> str:
     of = f"by {settings.probes} random mixtures of all {k}" if k > settings.probes else "of each"
-    text = (
-        f"{passes} steps behind {near.how}; relative error {error:.0e} {of}, in float64 (residual {run.residual:.0e})"
-    )
+    by = f"float32 within {run.rounding:.0e} on {SAMPLE} rows" if run.rounding is not None else "in float64"
+    text = f"{passes} steps behind {near.how}; relative error {error:.0e} {of}, {by} (residual {run.residual:.0e})"
     return text + (f"; {apart} of {k} solved one by one" if apart else "")
 
 
@@ -187,6 +190,7 @@ class _Run:
         xp, k = namespace(b), b.shape[0]
         self.eps = float(xp.finfo(getattr(xp, settings.bulk) if rounded else b.dtype).eps)
         self.residual = 0.0  # of the answer, root mean square
+        self.rounding: float | None = None  # of its products, where their sample is what vouches for it
         drawn = np.eye(k)
         if k > settings.probes:
             drawn = generator(0, "mixtures", k).choice([-1.0, 1.0], (settings.probes, k)) / np.sqrt(settings.probes)
@@ -196,7 +200,7 @@ class _Run:
         """From z = M⁻¹b: the best answer met, its error by the mixtures, and how many passes were made."""
         settings, xp = self.settings, namespace(self.b)
         x, r, q, whole = xp.zeros_like(self.b), self.b, z, float(xp.sum(self.b * z))
-        trust = TRUST if self.b.shape[0] > settings.probes else 1.0  # a look at few columns costs more than a pass
+        few = self.b.shape[0] <= settings.probes and self._can_sample
         best, lowest, before = (np.inf, z), np.inf, 1.0
         for count in range(1, settings.max_passes + 1):
             hq = self.fast.matmul(q)
@@ -205,19 +209,46 @@ class _Run:
             x, r = x + along @ q, r - along @ hq
             z = self.near.apply(r)
             q = z - xp.matrix_transpose(solve @ (hq @ xp.matrix_transpose(z))) @ q
-            here = float(np.sqrt(max(float(xp.sum(r * z)), 0.0) / whole))
+            here = self._largest(r, z, x) if few else float(np.sqrt(max(float(xp.sum(r * z)), 0.0) / whole))
             lost, lowest = not here <= LOST * lowest, min(lowest, here)
-            hoped = here * min(1.0, here / before)  # with the next direction, taken on trust
+            hoped = here if few else here * min(1.0, here / before) / TRUST  # with the next direction, on trust
             before = here
-            if hoped <= trust * settings.tol or lost or count == settings.max_passes:
-                answer = x if lost else x + q
-                error, residual = self._audited(answer)
+            if hoped <= settings.tol or lost or count == settings.max_passes:
+                answer = x if few or lost else x + q
+                error, residual = self._sampled(x, r, here, count) if few and not lost else self._audited(answer)
                 gained = error < 0.5 * best[0]
                 if error < best[0]:
                     best, self.residual = (error, answer), residual
                 if best[0] <= settings.tol or lost or not gained:
                     break
         return best[1], best[0], count
+
+    @property
+    def _can_sample(self) -> bool:
+        return self.fast is not self.curvature and isinstance(self.fast, Batched) and self.fast.rows > SAMPLE
+
+    def _sampled(self, x: Vectors, r: Vectors, here: float, count: int) -> tuple[float, float]:
+        """Error and ‖r‖ / ‖b‖ from the steps' own residual, and from float32 on some rows; by `_audited` if not enough.
+
+        A product with a few rows is scaled up to all of them, so its rounding is no less than if all erred alike.
+        """
+        assert isinstance(self.curvature, Batched)
+        assert isinstance(self.fast, Batched)
+        xp = namespace(x)
+        rows = xp.asarray(np.linspace(0, self.fast.rows - 1, SAMPLE).astype(np.int64))
+        gap = self.curvature.matmul_rows(x, rows) - self.fast.matmul_rows(x, rows)
+        rounding = self._largest(gap, self.near.apply(gap), x)
+        error = here + MARGIN * count * rounding
+        if not error <= self.settings.tol:
+            return self._audited(x)
+        self.rounding = rounding
+        return error, float(xp.sqrt(xp.sum(r * r) / xp.sum(self.b * self.b)))
+
+    def _largest(self, r: Vectors, z: Vectors, x: Vectors) -> float:
+        """√(rᵀz / bᵀx), the largest of all columns."""
+        left, of = to_numpy(_dot(r, z)), to_numpy(_dot(self.b, x))
+        shares = np.where(of > 0, left / np.where(of > 0, of, 1.0), np.where(left > 0, np.inf, 0.0))
+        return float(np.sqrt(max(float(np.max(shares)), 0.0)))
 
     def errors(self, x: Vectors) -> Float[Array, " k"]:
         """Each column's own, by a float64 product with all of them."""
@@ -241,13 +272,12 @@ class _Run:
         xp = namespace(x)
         b, mixed = self.signs @ self.b, self.signs @ x
         r = b - self.curvature.matmul(mixed)
-        left = to_numpy(_dot(r, self.near.apply(r)))
+        self.rounding = None
+        z, residual = self.near.apply(r), float(xp.sqrt(xp.sum(r * r) / xp.sum(b * b)))
         if b.shape[0] == x.shape[0]:
-            of = to_numpy(_dot(b, mixed))
-        else:
-            left, of = np.sum(left, keepdims=True), np.full(1, float(xp.sum(self.b * x)))
-        shares = np.where(of > 0, left / np.where(of > 0, of, 1.0), np.where(left > 0, np.inf, 0.0))
-        return float(np.sqrt(max(float(np.max(shares)), 0.0))), float(xp.sqrt(xp.sum(r * r) / xp.sum(b * b)))
+            return self._largest(r, z, x), residual
+        left, of = float(xp.sum(r * z)), float(xp.sum(self.b * x))
+        return float(np.sqrt(max(left, 0.0) / of)) if of > 0 else np.inf, residual
 
 
 def _directions(gram: Any, eps: float) -> Any:
