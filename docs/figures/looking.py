@@ -1,10 +1,9 @@
-"""Draws docs/figures/looking_scores.svg and looking_check.svg: what docs/looking.md plots, by running that page.
+"""Draws docs/figures/looking.svg: the two plots of docs/looking.md, by running that page.
 
 python docs/figures/looking.py
 """
 
 import contextlib
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -24,7 +23,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def main() -> None:
-    """Both pictures."""
+    """Influence over distance, and refits over estimates beside it."""
     page = HERE.parent / "looking.md"
     space: dict[str, Any] = {}
     with (
@@ -35,13 +34,12 @@ def main() -> None:
         for block in blocks.blocks(page.read_text(encoding="utf-8")):
             if block.kind == "python":
                 exec(compile(block.body, str(page), "exec"), space)
-    for name, plotted in (("scores", space["scores"].plot), ("check", space["check"].plot)):
-        figure, axes = pyplot.subplots(figsize=(5.6, 4.0), layout="constrained")
-        plotted(ax=axes)
-        for points in axes.collections:
-            points.set_rasterized(name == "check")  # 2,760 pairs
-        figure.savefig(HERE / f"looking_{name}.svg", metadata={"Date": None}, dpi=160)
-        print(f"docs/figures/looking_{name}.svg: drawn anew, {os.path.getsize(HERE / f'looking_{name}.svg'):,} bytes")
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(9.6, 4.2), layout="constrained")
+    space["scores"].plot(ax=left)
+    for points in space["check"].plot(ax=right).collections:
+        points.set_rasterized(True)  # 2,760 pairs
+    figure.savefig(HERE / "looking.svg", metadata={"Date": None}, dpi=160)
+    print("docs/figures/looking.svg: drawn anew")
 
 
 if __name__ == "__main__":
