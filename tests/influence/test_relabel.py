@@ -147,8 +147,19 @@ def test_a_regressions_other_label_is_what_the_model_predicts() -> None:
         assert record["estimate"] == pytest.approx(change, rel=0.1)
 
 
-@pytest.mark.parametrize("case", ESTIMATORS, ids=lambda case: case.name)
-def test_every_estimator(case: Case) -> None:
+def kind(case: Case) -> tuple[Any, ...]:
+    """What makes a case another objective in its labels: the estimator, its loss, class weights, classes or targets."""
+    estimator, y = case.make(), np.asarray(case.data().y)
+    settings = estimator.get_params(deep=False)
+    asked = tuple(str(settings.get(name)) for name in ("loss", "class_weight", "power"))
+    return type(estimator), *asked, y.ndim, len(np.unique(y)) if y.dtype.kind not in "f" else 0
+
+
+KINDS = {kind(case): case for case in ESTIMATORS}
+
+
+@pytest.mark.parametrize("case", KINDS.values(), ids=lambda case: case.name)
+def test_every_kind_of_estimator(case: Case) -> None:
     """Finite; own labels 0; a regression's slope is the central difference of refits in its target."""
     data = case.data()
     kwargs = {} if data.weight is None else {"sample_weight": data.weight}
