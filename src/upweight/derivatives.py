@@ -26,8 +26,8 @@ def differentiable(module: nn.Module, device: torch.device) -> Iterator[None]:
         stack.enter_context(torch.enable_grad())
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         stack.enter_context(_set(torch.backends.mha.get_fastpath_enabled, torch.backends.mha.set_fastpath_enabled))
-        if any(isinstance(part, nn.EmbeddingBag) for part in module.modules()):
-            stack.enter_context(_Bags())
+        if any(map(_has_kernels, module.modules())):
+            stack.enter_context(_WrittenOut())
         if device.type == "cuda":
             recurrent = any(isinstance(part, nn.RNNBase) for part in module.modules())  # cuDNN's has no second one
             stack.enter_context(torch.backends.cudnn.flags(enabled=not recurrent, deterministic=True, allow_tf32=False))
@@ -85,8 +85,14 @@ def _set(read: Callable[[], Any], write: Callable[[Any], None], value: Any = Fal
         write(before)
 
 
-class _Bags(TorchFunctionMode):
-    """Sums and means of embeddings written out, because torch's own kernel has no second derivative."""
+def _has_kernels(part: nn.Module) -> bool:
+    """Whether a layer may use those that are written out; reading every call for them would slow all others."""
+    return isinstance(part, nn.EmbeddingBag) or hasattr(part, "parametrizations") or bool(part._forward_pre_hooks)
+
+
+class _WrittenOut(TorchFunctionMode):
+    """In plain operations: bags of embeddings, whose kernel has no second derivative, and weight norms, whose kernel
+    has a wrong one (it takes the norms as constants)."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -94,6 +100,8 @@ class _Bags(TorchFunctionMode):
             written = _bags(*args, **kwargs)
             if written is not None:
                 return written
+        if func is torch._weight_norm:
+            return _weight_norm(*args, **kwargs)
         return func(*args, **kwargs)
 
 
@@ -118,3 +126,10 @@ def _bags(
     factors = counted if per_sample_weights is None else counted * per_sample_weights
     total = (rows * factors[..., None]).sum(1)
     return total if mode == "sum" else total / counted.sum(1).clamp(min=1)[:, None]
+
+
+def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
+    """g v / ‖v‖, the norm over all axes but one (all of them for -1)."""
+    axes = [axis for axis in range(v.dim()) if dim == -1 or axis != dim]
+    norms: Tensor = torch.linalg.vector_norm(v, dim=axes, keepdim=True)
+    return v * (g / norms)

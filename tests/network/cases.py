@@ -76,6 +76,24 @@ class Bag(nn.Module):
         return self.head(torch.tanh(torch.stack(means)))
 
 
+class Normed(nn.Module):
+    """Its kernel's second derivative is wrong in torch: the twin writes it out."""
+
+    written_out = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.utils.parametrizations.weight_norm(nn.Linear(3, 4)), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.written_out:
+            return self.head(torch.tanh(self.body(x)))
+        own = dict(self.body.named_parameters())
+        g, v = (value for name, value in own.items() if name != "bias")
+        h = x @ (g * v / v.pow(2).sum(1, keepdim=True).sqrt()).mT + own["bias"]
+        return self.head(torch.tanh(h))
+
+
 class Tied(nn.Module):
     """The output layer's weight is the embedding's."""
 
@@ -287,6 +305,12 @@ CASES = (
     ),
     Case("embedding bag", Bag, words(6, N, 4)),
     Case("embedding bag, sums", lambda: Bag("sum"), lambda: torch.randint(1, 6, (N, 1))),
+    Case("weight norm", Normed, numbers(N, 3)),
+    Case(
+        "leaky slopes",
+        lambda: nn.Sequential(nn.Linear(3, 4), nn.PReLU(), nn.LayerNorm(4), nn.Linear(4, 3)),
+        numbers(N, 3),
+    ),
     Case("tied, one loss for several positions", Tied, words(5, N, 3), tokens, words(5, N, 3), normalization="sum"),
     Case("two inputs", TwoInputs, lambda: (numbers(N, 2)(), words(4, N)())),
     Case("squeezed", Squeezed, numbers(N, 3), squared, numbers(N), apart=False),

@@ -2,12 +2,13 @@
 
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.network.cases import cross_entropy
+from tests.network.cases import CASES, Case, cross_entropy
 from upweight.network import Network
-from upweight.network_health import first_nonfinite
+from upweight.network_health import asymmetry, first_nonfinite
 
 
 def network(module: nn.Module, x: Tensor, loss: Any = cross_entropy, **more: Any) -> Network:
@@ -97,3 +98,36 @@ def test_a_gradient_that_overflows_names_its_parameter() -> None:
 
     found = first_nonfinite(network(Gate(), numbers(5, 3)))
     assert found == "the gradient of 'gate' holds NaN or infinity, though all losses are finite"
+
+
+class Held(torch.autograd.Function):
+    """x / ‖x‖ whose backward takes the norm as a constant, as some kernels do."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        norm = x.norm(dim=1, keepdim=True)
+        ctx.save_for_backward(x, norm)
+        return x / norm
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        x, norm = ctx.saved_tensors
+        (g,) = gradients
+        return g / norm - x * (g * x).sum(1, keepdim=True) / norm**3
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_second_derivatives_are_symmetric(case: Case) -> None:
+    """To rounding, for every kind of network."""
+    assert asymmetry(case.network) < 1e-14
+
+
+def test_a_wrong_kernel_is_not_symmetric() -> None:
+    """One that holds a statistic back is found out."""
+
+    class Layer(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return Held.apply(x)
+
+    module = nn.Sequential(nn.Linear(3, 4), Layer(), nn.Linear(4, 3))
+    assert asymmetry(network(module, numbers(6, 3))) > 1e-4

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.func import grad, jacrev, vmap
+from torch.func import grad, vmap
 
 from upweight.derivatives import differentiable, gradient, pulled
 from upweight.network import Inputs, Network, even_blocks
@@ -131,21 +131,20 @@ class AutodiffSource:
 
 
 def row_jacobians(network: Network, rows: slice | Tensor) -> Float[Tensor, "b c p"]:
-    """∂z/∂θ of these rows."""
+    """∂z/∂θ of these rows: each row once for each of its outputs, in one map over all of them.
+
+    Two maps, one inside the other, would read a row once; they give silently wrong answers for some layers (PReLU).
+    """
     x, _ = network.batch(rows)
+    c, count = network.c, len(network.targets[rows])
     with differentiable(network.module, network.device):
         if rows_apart(network):
-
-            def one(row: Inputs) -> Tensor:
-                found: Tensor = jacrev(lambda at: network.outputs(at, _alone(row))[0])(network.vector)
-                return found
-
-            jacobians: Tensor = vmap(one)(x)
-            return jacobians.detach()
+            each = torch.eye(c, dtype=network.dtype, device=network.device).repeat(count, 1)
+            return _directions(network, _repeated(x, c), each, True).reshape(count, c, network.size)
         leaf = network.leaf()
         z = network.outputs(leaf, x)
         eye = torch.eye(z.numel(), dtype=z.dtype, device=z.device).reshape(-1, *z.shape)
-        return pulled(z, leaf, eye).reshape(*z.shape, network.size)
+        return pulled(z, leaf, eye).reshape(count, c, network.size)
 
 
 def query_directions(network: Network, x: Inputs, dz: Float[Tensor, "q c"]) -> Float[Tensor, "q p"]:
@@ -205,6 +204,12 @@ def _maps_over_rows(network: Network) -> bool:
             return False
     close = 1e-3 if network.dtype is not torch.float64 else 1e-8
     return bool((alone - together).norm() <= close * together.norm())
+
+
+def _repeated(x: Inputs, times: int) -> Inputs:
+    if isinstance(x, tuple):
+        return tuple(part.repeat_interleave(times, 0) for part in x)
+    return x.repeat_interleave(times, 0)
 
 
 def _alone(row: Inputs) -> Inputs:
