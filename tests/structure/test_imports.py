@@ -88,8 +88,8 @@ def test_importing_upweight_imports_nothing_heavy() -> None:
 
 
 def test_influence_imports_no_torch() -> None:
-    """Nor does the whole of the scikit-learn path load torch, or the command line."""
-    names = ("torch", "typer", "upweight.cli")
+    """Nor does the whole of the scikit-learn path load torch, the command line, or what saving and plotting take."""
+    names = ("torch", "skops", "matplotlib", "typer", "upweight.cli")
     assert run(f"import sys\nfrom upweight import Influence\nprint([m for m in {names} if m in sys.modules])") == "[]"
 
 

@@ -16,10 +16,10 @@ from upweight.adapters import Adapted, adapt
 from upweight.arrays import to_numpy
 from upweight.errors import FileError, UpweightError
 from upweight.files import write_atomically
+from upweight.linear_head import LinearHead
 from upweight.saving.sources import Source, solver_about, solver_in
 from upweight.store.archive import Archive, packed, unpacked, versions
 from upweight.store.tables import pack, unpack
-from upweight.tables.model_file import model_bytes, model_in
 
 __all__ = ["read_estimator", "write_estimator"]
 
@@ -33,6 +33,8 @@ def write_estimator(path: str | os.PathLike[str], source: Source, adapted: Adapt
     Raises: FileError for what cannot be stored, by name, and where the estimator or the rows are no longer those that
     `adapted` was made from; nothing is written then, and a file that was there stays.
     """
+    from upweight.tables.model_file import model_bytes  # skops, which takes a second to import
+
     shown = os.fspath(path)
     parts: dict[str, bytes] = {}
     about = {
@@ -86,6 +88,8 @@ def _require_same(archive: Archive, adapted: Adapted) -> None:
 
 
 def _source(archive: Archive, trusted: bool) -> Source:
+    from upweight.tables.model_file import model_in
+
     about, parts = archive.about, archive.parts
     try:
         estimator = model_in(parts[_MODEL], archive.shown, trusted, "load it with trust_pickle=True")
@@ -106,7 +110,8 @@ def _adapted(source: Source) -> Adapted:
 def _fingerprint(adapted: Adapted) -> Mapping[str, NDArray[Any]]:
     """θ as the estimator's own solver left it, encoded targets and weights of the rows."""
     head = adapted.objective
-    theta = adapted.fitted if adapted.fitted is not None else head.params.vector
+    own = head.params.vector if isinstance(head, LinearHead) else head.vector  # an MLP is a network
+    theta = adapted.fitted if adapted.fitted is not None else own
     return {
         "theta": np.asarray(to_numpy(theta)),
         "targets": np.asarray(to_numpy(head.targets)),
