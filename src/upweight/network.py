@@ -21,7 +21,7 @@ from torch.func import functional_call
 from upweight.derivatives import differentiable, gradient, pulled
 from upweight.shapes import Float
 
-__all__ = ["Inputs", "Network", "RowLoss"]
+__all__ = ["Inputs", "Network", "RowLoss", "even_blocks"]
 
 Inputs: TypeAlias = Tensor | tuple[Tensor, ...]
 RowLoss: TypeAlias = Callable[[Tensor, Tensor], Tensor]

@@ -18,7 +18,7 @@ from upweight.derivatives import differentiable, gradient, pulled
 from upweight.network import Inputs, Network, even_blocks
 from upweight.shapes import Array, Float, Vectors
 
-__all__ = ["AutodiffSource", "query_directions", "row_jacobians"]
+__all__ = ["AutodiffSource", "query_directions", "row_jacobians", "rows_apart"]
 
 PER_ROW_FROM = 4  # vectors from which forming the rows' gradients is cheaper: three times on LeNet, 20 times with 32
 TOGETHER = 8  # rows that share one pass where the module has no batching rule
