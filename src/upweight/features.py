@@ -150,6 +150,28 @@ class DenseFeatures:
         return namespace(self.x).astype(self.x[rows, :], self.dtype, copy=False)
 
 
+@dataclass(frozen=True)
+class Subset:
+    """Some rows of features, dense: queries are few."""
+
+    features: Features
+    at: Array  # [m] positions
+
+    @property
+    def rows(self) -> int:
+        """How many."""
+        return len(self.at)
+
+    @property
+    def columns(self) -> int:
+        """D."""
+        return self.features.columns
+
+    def take(self, rows: Array) -> Array:
+        """These of the chosen rows."""
+        return self.features.take(self.at[rows])
+
+
 def rounded(features: Features, dtype: Array) -> Features:
     """The same rows with products of another type, where their kind can."""
     return replace(features, dtype=dtype) if isinstance(features, DenseFeatures) else features

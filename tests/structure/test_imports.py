@@ -14,10 +14,16 @@ import upweight
 SOURCE = Path(upweight.__file__).parent
 BANDS = {
     1: {"errors", "shapes", "arrays", "randomness", "files", "store"},
-    2: {"features", "params", "output_loss", "linear_head", "measurement", "gradients", "derivatives", "network", "network_health",
-        "perturbation", "optimisers", "training_run", "training_start", "training_step"},
+    2: {
+        *("features", "params", "output_loss", "linear_head", "measurement", "gradients", "perturbation"),
+        *("derivatives", "network", "network_health"),
+        *("optimisers", "training_run", "training_start", "training_step"),
+    },
     3: {"curvature", "solvers", "newton"},
-    4: {"sensitivity", "removal", "attribution", "validation", "display", "saved_scores", "scores", "relabel", "feature_effects", "mainstay"},
+    4: {
+        *("sensitivity", "removal", "attribution", "validation", "display"),
+        *("saved_scores", "scores", "relabel", "feature_effects", "mainstay"),
+    },
     5: {"adapters", "tables", "questions", "outcomes", "saving", "influence", "workflows"},
     6: {"cli"},
 }

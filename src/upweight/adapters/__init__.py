@@ -23,6 +23,7 @@ from sklearn.linear_model import (
     TweedieRegressor,
 )
 from sklearn.multiclass import OneVsRestClassifier
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from upweight.adapters.assemble import assemble
 from upweight.adapters.base import Adapted, Inputs, Stationarity
@@ -40,9 +41,12 @@ from upweight.adapters.ridge import (
     read_ridge_cv,
 )
 from upweight.adapters.sgd import read_sgd_classifier, read_sgd_regressor
+from upweight.adapters.wrappers import unwrap
+from upweight.errors import UnsupportedModel
 
-__all__ = ["READERS", "Adapted", "Inputs", "Stationarity", "adapt"]
+__all__ = ["NETWORKS", "READERS", "Adapted", "Inputs", "Stationarity", "adapt"]
 
+NETWORKS = (MLPClassifier, MLPRegressor)  # through torch, which is imported when one is asked
 READERS: dict[type, Callable[[Task], Reading]] = {
     LogisticRegression: read_logistic,
     LogisticRegressionCV: read_logistic_cv,
@@ -70,4 +74,20 @@ def adapt(estimator: Any, x: Any, y: Any, sample_weight: Any = None) -> Adapted:
 
     Raises: UnsupportedModel for models that have no linear head here, by name; InputError for data that it cannot be.
     """
+    wrapped = unwrap(estimator)
+    if isinstance(wrapped.final, NETWORKS):
+        return _mlp()(wrapped, estimator, x, y, sample_weight)
     return assemble(READERS, estimator, x, y, sample_weight)
+
+
+def _mlp() -> Callable[..., Adapted]:
+    """Raises: UnsupportedModel where torch is not installed."""
+    try:
+        from upweight.adapters.mlp import adapt_mlp
+    except ModuleNotFoundError as missing:
+        if missing.name != "torch":
+            raise
+        raise UnsupportedModel(
+            'a multi-layer perceptron is answered through torch, which is not installed: pip install "upweight[torch]"'
+        ) from None
+    return adapt_mlp

@@ -38,7 +38,7 @@ REFUSED = {
     "LinearSVC": LATER.format(instead="SGDClassifier(loss='squared_hinge') or LogisticRegression"),
     "LinearSVR": LATER.format(instead="HuberRegressor or Ridge"),
     "BaseLibSVM": LATER.format(instead="LogisticRegression, or a Pipeline of Nystroem and LogisticRegression"),
-    "BaseMultilayerPerceptron": LATER.format(instead="LogisticRegression or Ridge"),
+    "BaseMultilayerPerceptron": "is another perceptron than scikit-learn's own. Use MLPClassifier or MLPRegressor",
     "Perceptron": "has a loss without curvature. Use LogisticRegression or SGDClassifier(loss='log_loss')",
     "PassiveAggressiveClassifier": "has no objective that it minimises. Use LogisticRegression",
     "PassiveAggressiveRegressor": "has no objective that it minimises. Use Ridge",

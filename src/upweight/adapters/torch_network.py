@@ -16,13 +16,14 @@ from upweight.adapters.torch_adapted import adapted
 from upweight.adapters.torch_data import read_queries
 from upweight.adapters.torch_params import flat
 from upweight.adapters.torch_reading import Reading
-from upweight.adapters.torch_refits import Refits
 from upweight.adapters.torch_trained import judge_network, suspect_checkpoint, suspect_decay
 from upweight.arrays import to_numpy
-from upweight.attribution.network import NetworkAttribution, NetworkInputs
+from upweight.attribution.network import NetworkAttribution
+from upweight.attribution.network_inputs import NetworkInputs
 from upweight.errors import InputError
 from upweight.network import Network
 from upweight.network_health import first_nonfinite
+from upweight.removal.retraining import Retraining
 from upweight.solvers import Solver
 
 __all__ = ["as_network"]
@@ -67,7 +68,7 @@ def as_network(read: Reading) -> Adapted:
         queries = read_queries(x, read.rows).inputs
         return NetworkInputs(queries[0] if len(queries) == 1 else queries)
 
-    refits = None if read.train is None else Refits(read.train, network)
+    refits = None if read.train is None else Retraining(read.train, network)
 
     def attribution(objective: Network, solver: str | Solver, damping: float | str) -> NetworkAttribution:
         return NetworkAttribution(

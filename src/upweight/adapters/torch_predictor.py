@@ -13,10 +13,12 @@ from torch import nn
 
 from upweight.adapters.torch_forward import outputs_of
 from upweight.adapters.torch_reading import Reading
-from upweight.adapters.torch_refits import SEED, trained_on
+from upweight.errors import InputError
 from upweight.shapes import Array
 
 __all__ = ["Predictor", "cold_refit"]
+
+SEED = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +63,9 @@ def cold_refit(read: Reading, train: Callable[..., Any]) -> Callable[[Sequence[i
     def refit(removed: Sequence[int]) -> Predictor:
         weights = read.weights.copy()
         weights[np.asarray(removed, dtype=np.int64)] = 0.0
-        model = trained_on(train, torch.as_tensor(weights).to(read.rows.inputs[0].device), SEED)
+        model = train(torch.as_tensor(weights).to(read.rows.inputs[0].device), SEED)
+        if not isinstance(model, nn.Module):
+            raise InputError(f"train returned a {type(model).__name__}. It must return the trained torch.nn.Module.")
         return Predictor(model, read)
 
     return refit

@@ -23,7 +23,7 @@ COUNTERFACTUALS = {
     "optimum": "the model is fitted to its optimum without the row, from where it is",
     "proximal": "the response that stays near the trained outputs and weights, which is no retraining",
     "same_init": "the same training run (start, order, seed) without the row",
-    "new_init": "training runs from other seeds without the row, their mean",
+    "new_init": "training runs that do not start where this model did, without the row",
 }
 
 
@@ -44,6 +44,11 @@ class Attribution(Protocol):
     @property
     def reason(self) -> str:
         """Why this solver: ends the sentence that says how."""
+        ...
+
+    @property
+    def at_minimum(self) -> bool | None:
+        """Whether θ is the minimum as far as a removal would feel; None where the adapter has judged that."""
         ...
 
     @property
@@ -164,6 +169,10 @@ class Attribution(Protocol):
 
     def moved(self, rows: Sequence[int], factors: Sequence[float]) -> GroupMoves:
         """Where θ goes, estimated, when these rows together weigh `factors` times what they did."""
+        ...
+
+    def refits_said(self) -> str | None:
+        """What real refits of this model are, and what they are worth; None: the model's own solver is asked."""
         ...
 
     def optimum(self, settled: bool) -> Any:

@@ -4,7 +4,7 @@ Stands on solvers, sensitivity, removal; the adapters of linear models hand it o
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from upweight.arrays import blocks, namespace, to_numpy
 from upweight.curvature import HeadCurvature
-from upweight.features import Features, Taken, rounded
+from upweight.features import Features, Subset, Taken, rounded
 from upweight.gradients import HeadSource, PerturbedSource
 from upweight.gradients.perturbed import replaced_inputs
 from upweight.linear_head import LinearHead
@@ -35,7 +35,7 @@ from upweight.shapes import Array, Bool, Float, Vector, Vectors
 from upweight.solvers import Cholesky, Prepared, Solution, Solver
 from upweight.solvers.auto import choose, solve_by_name
 
-__all__ = ["HeadAttribution", "Subset"]
+__all__ = ["HeadAttribution"]
 
 FAR = 0.01  # of the bend at which a row would hold a direction alone
 
@@ -43,28 +43,6 @@ WRITTEN_OUT = 4000  # parameters: a certificate's H takes 128 MB
 EVALUATED_FLOPS = 4e10  # a second or so: beyond it one solve a query, not one for each of its outputs
 AT_ROUNDING = 1e-9  # √(gᵀH⁻¹g / F) below which no step is left to take
 UNTOUCHED = 1e-6  # of the pull of the rows shown: a row that pulls less has no say in what is measured
-
-
-@dataclass(frozen=True)
-class Subset:
-    """Some rows of features, dense: queries are few."""
-
-    features: Features
-    at: NDArray[np.int64]
-
-    @property
-    def rows(self) -> int:
-        """How many."""
-        return len(self.at)
-
-    @property
-    def columns(self) -> int:
-        """D."""
-        return self.features.columns
-
-    def take(self, rows: Array) -> Array:
-        """These of the chosen rows."""
-        return self.features.take(self.at[rows])
 
 
 class HeadAttribution:
@@ -125,6 +103,11 @@ class HeadAttribution:
         """A quadratic loss, and one share for all rows."""
         shares = to_numpy(self.head.shares)
         return self.head.loss.concordance == 0.0 and bool(np.all(shares == shares[0]))
+
+    @property
+    def at_minimum(self) -> None:
+        """The adapter polished it, or says why not."""
+        return None
 
     @property
     def counterfactual(self) -> str:
@@ -263,6 +246,10 @@ class HeadAttribution:
             return xp.zeros((0, self.head.params.size), dtype=self.head.weights.dtype), np.zeros(0, dtype=bool)
         return xp.stack([self._refits[key][0] for key in keys]), np.asarray([self._refits[key][1] for key in keys])
 
+    def refits_said(self) -> None:
+        """The model's own solver is asked."""
+        return None
+
     def optimum(self, settled: bool) -> Vector | None:
         """θ at the exact optimum of all rows, where removals start; None where there is none."""
         gradient, xp = self.head.gradient, namespace(self.head.weights)
@@ -301,11 +288,13 @@ class HeadAttribution:
             one_by_one(self.at_removal[0], self._direct, at, f),
         )
         states = xp.stack([self.vector + delta for delta in deltas])
+        how = "a Newton step on the objective with these weights, corrected once by the gradient that it finds: "
+        how += step.how
         if step.held is None:
-            return GroupMoves(states, left, step.how)
+            return GroupMoves(states, left, how)
         z = self.row_outputs_at(xp.stack([self.vector, self.vector + step.held]), rows)
         along = self.vector + step.held / xp.max(xp.abs(z[1, :, :] - z[0, :, :]))
-        return GroupMoves(states, left, step.how, direction_name(head.params, step.held), along[None, :])
+        return GroupMoves(states, left, how, direction_name(head.params, step.held), along[None, :])
 
     def certificate(self, rows: Sequence[int], state: Vector, factors: Sequence[float] | None = None) -> Certificate:
         """What is proved of the refit without these rows, or with these factors on their weights."""

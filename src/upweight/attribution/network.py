@@ -5,7 +5,7 @@ so they are made where the curvature is written out; a larger network is answere
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -15,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from upweight.attribution.network_inputs import NetworkInputs, flat, parts_of
+from upweight.attribution.network_refits import NetworkRefits, State
 from upweight.attribution.regime import WRITTEN_OUT, Regime, decide
 from upweight.curvature.ggn import GGN
 from upweight.curvature.hessian import Hessian
@@ -22,49 +24,26 @@ from upweight.display.words import number
 from upweight.errors import MeasurementError, UnsupportedQuestion, listed
 from upweight.gradients.autodiff import AutodiffSource, query_directions
 from upweight.gradients.autodiff_perturbed import PerturbedNetworkSource, replaced_inputs
-from upweight.network import Inputs, Network
+from upweight.network import Network
 from upweight.output_loss import OutputLoss
 from upweight.perturbation import Perturbation
 from upweight.removal.certificate import Certificate
 from upweight.removal.changed_refit import Changed
 from upweight.removal.effects import Removals
-from upweight.removal.group import GroupMoves
+from upweight.removal.group import SHRINKS, GroupMoves
 from upweight.removal.network_group import group_newton, plain_sum, reweighed
 from upweight.removal.network_leverage import NetworkLeverage, leverage_corrected, leverages_of
-from upweight.removal.network_refit import refit_network
+from upweight.removal.retraining import Retraining
 from upweight.sensitivity import Implicit, Response
 from upweight.shapes import Bool, Float
 from upweight.solvers import CG, Cholesky, Prepared, Solution, Solver
 from upweight.solvers.auto import solve_by_name
 
-__all__ = ["NetworkAttribution", "NetworkInputs", "Refitter", "State"]
+__all__ = ["NetworkAttribution"]
 
-State = Mapping[str, Tensor]  # every parameter and buffer by name
-Refitter = Callable[[Tensor], tuple[Sequence[State], Any]]  # weights [k, n] -> k states, and which to believe
-Key = tuple[tuple[int, float], ...]  # rows and their factors
-
+SETTLED = 1e-3  # √(gᵀH⁻¹g / F): a Newton step would lower F by less than 5e-7 of it
 SOLVES = 64  # right-hand sides of a call up to which measurements are evaluated where products iterate
 ELEMENT = re.compile(r"^(?P<name>.+?)(\[(?P<at>[\d, ]+)\])?$")
-
-
-class NetworkInputs:
-    """Queries on the model's device: one tensor, or several that the module takes together."""
-
-    def __init__(self, inputs: Inputs) -> None:
-        self.inputs = inputs
-
-    @property
-    def rows(self) -> int:
-        """How many."""
-        first = self.inputs[0] if isinstance(self.inputs, tuple) else self.inputs
-        return int(first.shape[0])
-
-    def some(self, at: NDArray[np.int64]) -> "NetworkInputs":
-        """These of them."""
-        rows = torch.from_numpy(np.asarray(at, dtype=np.int64))
-        parts = self.inputs if isinstance(self.inputs, tuple) else (self.inputs,)
-        taken = tuple(part[rows.to(part.device)] for part in parts)
-        return NetworkInputs(taken if isinstance(self.inputs, tuple) else taken[0])
 
 
 class NetworkAttribution:
@@ -78,16 +57,23 @@ class NetworkAttribution:
         *,
         loss: OutputLoss,
         targets: NDArray[Any],
-        refitter: Refitter | None = None,
+        refitter: Retraining | None = None,
+        to_minimum: bool = False,  # the next minimum is the refit where there is one, before any refitter
     ) -> None:
-        self.network, self.loss, self.targets, self.refitter = network, loss, targets, refitter
+        self.network, self.loss, self.targets = network, loss, targets
+        self.refitter, self.to_minimum = refitter, to_minimum
         self.asked = damping
         if solver == "auto":
             self.solver, self._why = _by_size(network)
         else:
             self.solver = solve_by_name(solver) if isinstance(solver, str) else solver
             self._why = "as asked"
-        self._refits: dict[Key, tuple[State, bool]] = {}
+
+    @cached_property
+    def refits(self) -> NetworkRefits:
+        """Real removals, remembered."""
+        near = self._written and self.regime.near
+        return NetworkRefits(self.network, self.refitter, near and (self.refitter is None or self.to_minimum))
 
     # -- the model --------------------------------------------------------------------------------------------------
 
@@ -122,6 +108,11 @@ class NetworkAttribution:
         return False
 
     @property
+    def at_minimum(self) -> bool | None:
+        """Whether nothing is left that training could gain and a removal would feel."""
+        return self.regime.near and self.regime.left <= SETTLED
+
+    @property
     def reason(self) -> str:
         """Why this solver, and on which curvature."""
         return f"{self._why}; of {self.regime.reason}"
@@ -129,7 +120,7 @@ class NetworkAttribution:
     @property
     def refits_shown(self) -> bool:
         """Where a refit is a search for the next minimum of few parameters; a training run has to be asked for."""
-        return self.refitter is None and self._written and self.regime.near
+        return self.refits.cheap
 
     @property
     def counterfactual(self) -> str:
@@ -177,7 +168,13 @@ class NetworkAttribution:
 
     def _around(self, network: Network) -> "NetworkAttribution":
         return NetworkAttribution(
-            network, self.solver, self.asked, loss=self.loss, targets=self.targets, refitter=self.refitter
+            network,
+            self.solver,
+            self.asked,
+            loss=self.loss,
+            targets=self.targets,
+            refitter=self.refitter,
+            to_minimum=self.to_minimum,
         )
 
     # -- queries ----------------------------------------------------------------------------------------------------
@@ -207,8 +204,8 @@ class NetworkAttribution:
 
     @property
     def prepared(self) -> Prepared:
-        """The curvature, made ready."""
-        return self.regime.prepared
+        """The curvature, made ready. Singular directions are a network's nature: residuals say when one is asked."""
+        return replace(self.regime.prepared, reciprocal_condition=None)
 
     @cached_property
     def at_removal(self) -> tuple[Any, Prepared]:
@@ -218,7 +215,7 @@ class NetworkAttribution:
     @cached_property
     def leverage(self) -> NetworkLeverage:
         """ũ, leverages and own moves of every row."""
-        return leverage_corrected(self.network, self._bends, self.at_removal[1], self.regime.shift)
+        return leverage_corrected(self.network, self.at_removal[1], self.regime.shift)
 
     def removals(self, v: Float[Tensor, "k p"], removal: str) -> Removals:
         """Change of k linear measurements without each row: "leverage" (where it is affordable) or "first_order"."""
@@ -238,9 +235,9 @@ class NetworkAttribution:
         """Change of every output of every query without each row [q · c, b]."""
         q, c = inputs.rows, self.c
         each = inputs.some(np.repeat(np.arange(q), c))
-        return self.removals(
-            query_directions(self.network, each.inputs, self._tensor(np.tile(np.eye(c), (q, 1)))), removal
-        )
+        unseen = np.asarray(self.loss.null_outputs)  # a shift that no target sees has no answer, and needs none
+        basis = np.eye(c) - unseen.T @ unseen
+        return self.removals(query_directions(self.network, each.inputs, self._tensor(np.tile(basis, (q, 1)))), removal)
 
     def own_moves(self) -> NDArray[np.float64]:
         """How far each row's own outputs move when it leaves.
@@ -265,7 +262,7 @@ class NetworkAttribution:
         if "leverage" in self.__dict__:
             return float(np.max(self.leverages()[list(rows)]))
         at = self._index(rows)
-        return float(np.clip(_numpy(leverages_of(self.network, self._bends, self.at_removal[1], at)), 0.0, 1.0).max())
+        return float(np.clip(_numpy(leverages_of(self.network, self.at_removal[1], at)), 0.0, 1.0).max())
 
     def alone(self, solutions: Sequence[Solution], shown: NDArray[np.int64]) -> int:
         """How many rows alone hold a direction."""
@@ -283,7 +280,7 @@ class NetworkAttribution:
 
     def nearness(self, inputs: NetworkInputs) -> NDArray[np.float64]:
         """Cosine of the inputs, of the outputs where inputs are not numbers."""
-        ours, theirs = self._flat(self.network.inputs), self._flat(inputs.inputs)
+        ours, theirs = flat(self.network.inputs), flat(inputs.inputs)
         if ours is None or theirs is None:
             ours, theirs = self.outputs, self.query_outputs(inputs)
         size = np.linalg.norm(theirs, axis=1)[:, None] * np.linalg.norm(ours, axis=1)[None]
@@ -303,7 +300,7 @@ class NetworkAttribution:
     def unlike(self, rows: NDArray[np.int64], inputs: NetworkInputs) -> Bool[NDArray[Any], " m"]:
         """Whether inputs [m] are other than what the rows read now."""
         now, _ = self.network.batch(self._index(rows))
-        pairs = zip(_parts(now), _parts(inputs.inputs), strict=True)
+        pairs = zip(parts_of(now), parts_of(inputs.inputs), strict=True)
         differ = [(a != b).reshape(len(a), -1).any(dim=1) for a, b in pairs]
         return np.asarray(torch.stack(differ).any(dim=0).cpu())
 
@@ -312,23 +309,7 @@ class NetworkAttribution:
 
         Raises: UnsupportedQuestion for a network that is refitted by `train`, which takes weights alone.
         """
-        if not self.refits_shown:
-            raise UnsupportedQuestion(
-                "train(weights, seed) refits other weights, not other labels or inputs, so this is estimated only."
-            )
-        states: list[State] = []
-        found: list[bool] = []
-        for j, row in enumerate(changed.rows):
-            targets, weights = self.network.targets.clone(), self.network.weights.clone()
-            if changed.targets is not None:
-                targets[int(row)] = torch.as_tensor(changed.targets[j]).to(targets)
-            if changed.weights is not None:
-                weights[int(row)] = float(changed.weights[j])
-            other = replace(self.network, targets=targets, weights=weights, divisor=1.0 / self.network.scale)
-            one = refit_network(other, [()])
-            states.append(dict(self.network.at(one.vectors[0]).values))
-            found.append(one.converged[0])
-        return states, np.asarray(found, dtype=bool)
+        return self.refits.changed(changed)
 
     # -- refits -----------------------------------------------------------------------------------------------------
 
@@ -340,36 +321,7 @@ class NetworkAttribution:
         `factors`: what each set's rows weigh instead, times what they did.
         Raises: UnsupportedQuestion where there is no way to refit.
         """
-        weighed = [[0.0] * len(rows) for rows in sets] if factors is None else factors
-        keys = [
-            tuple(sorted({int(r): float(f) for r, f in zip(rows, one, strict=True)}.items()))
-            for rows, one in zip(sets, weighed, strict=True)
-        ]
-        new = [key for key in dict.fromkeys(keys) if key not in self._refits]
-        if new:
-            states, converged = self._refit(new)
-            self._refits.update({key: (states[j], bool(converged[j])) for j, key in enumerate(new)})
-        return [self._refits[key][0] for key in keys], np.array([self._refits[key][1] for key in keys], dtype=bool)
-
-    def _refit(self, keys: Sequence[Key]) -> tuple[Sequence[State], Any]:
-        """By the user's training, else to the next minimum where the estimates are about that."""
-        if self.refitter is not None:
-            weights = self.network.weights.repeat(len(keys), 1)
-            for j, key in enumerate(keys):
-                for row, factor in key:
-                    weights[j, row] *= factor
-            return self.refitter(weights)
-        if not (self.regime.near and self._written):
-            raise UnsupportedQuestion(
-                "a network that is not at a minimum is refitted by training it again: give "
-                "from_torch(..., train=train), train(weights: [n], seed) -> model."
-            )
-        found = [refit_network(self._reweighed(key), [()]) for key in keys]
-        states = [self.network.at(one.vectors[0]).values for one in found]
-        return states, np.asarray([one.converged[0] for one in found])
-
-    def _reweighed(self, key: Key) -> Network:
-        return reweighed(self.network, [row for row, _ in key], [factor for _, factor in key])[0]
+        return self.refits.of(sets, factors)
 
     def moved(self, rows: Sequence[int], factors: Sequence[float]) -> GroupMoves:
         """Where θ goes, estimated, when these rows together weigh `factors` times what they did."""
@@ -378,16 +330,23 @@ class NetworkAttribution:
         newton, after = group_newton(network, regime.curvature, kind, self.solver, rows, factors, regime.shift)
         plain = plain_sum(AutodiffSource(network, regime.shift), self.prepared, rows, factors)
         each = plain if not self._written else plain_sum(self.leverage.source, self.at_removal[1], rows, factors)
-        how = after.how
+        how, left = f"a Newton step on the objective with these weights: {after.how}", 0.0
         if newton is None:
             newton, after = each, self.at_removal[1]
             how = "the rows' own steps added up, because without all of them the curvature bends down"
-        there, _ = reweighed(network.at(self.vector + newton), rows, factors)
-        rest = there.gradient if regime.near else torch.zeros_like(newton)
-        way = float(newton @ regime.curvature.matmul(newton[None])[0])
-        short = abs(float(rest @ after.apply(rest[None])[0]))
+        if regime.near:  # what one step was short of, seen from where it ends
+            there, _ = reweighed(network.at(self.vector + newton), rows, factors)
+            more = -after.apply(there.gradient[None])[0]
+            way, short = (abs(float(v @ regime.curvature.matmul(v[None])[0])) for v in (newton, more))
+            left = (short / way) ** 0.5 if way > 0 else 0.0
+            if left < SHRINKS:
+                newton, how = newton + more, f"{how}, corrected once by the gradient that it finds"
         states = [network.at(self.vector + delta).values for delta in (newton, plain, each)]
-        return GroupMoves(states, (short / way) ** 0.5 if way > 0 else 0.0, how)
+        return GroupMoves(states, left, how)
+
+    def refits_said(self) -> str:
+        """Which counterfactual the refits are, and what the user's training is worth."""
+        return self.refits.said()
 
     def optimum(self, settled: bool) -> State | None:
         """The state in which removals start, all rows kept: what the same training ends in; None where it fails."""
@@ -423,47 +382,11 @@ class NetworkAttribution:
     def _written(self) -> bool:
         return self.size <= WRITTEN_OUT
 
-    def _bends(self, z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """u and S of some rows: through the loss of the outputs, in float64."""
-        network, leaf = self.network, z.detach().requires_grad_()
-
-        def slope(at: Tensor) -> Tensor:
-            shaped = at.reshape(at.shape[0], *self._shape)
-            with torch.enable_grad():
-                total = network.row_loss(shaped, y).sum()
-                found: Tensor = torch.autograd.grad(total, at, create_graph=True)[0]
-            return found
-
-        u = slope(leaf)
-        columns = [
-            torch.autograd.grad(u[:, a].sum(), leaf, retain_graph=True, allow_unused=True)[0]
-            if u.requires_grad
-            else None
-            for a in range(z.shape[1])
-        ]
-        s = torch.stack([torch.zeros_like(z) if column is None else column for column in columns], dim=2)
-        return u.detach(), s.detach()
-
-    @cached_property
-    def _shape(self) -> tuple[int, ...]:
-        x, _ = self.network.batch(slice(0, min(2, self.n)))
-        return tuple(self.network.raw_outputs(self.network.vector, x).shape[1:])
-
     def _tensor(self, values: Any) -> Tensor:
         return torch.as_tensor(np.asarray(values), dtype=self.network.dtype, device=self.network.device)
 
     def _index(self, rows: Sequence[int] | NDArray[np.int64]) -> Tensor:
         return torch.as_tensor(np.asarray(rows, dtype=np.int64), device=self.network.device)
-
-    @staticmethod
-    def _flat(inputs: Inputs) -> NDArray[np.float64] | None:
-        if isinstance(inputs, tuple) or not inputs.is_floating_point():
-            return None
-        return _numpy(inputs.reshape(inputs.shape[0], -1))
-
-
-def _parts(inputs: Inputs) -> tuple[Tensor, ...]:
-    return inputs if isinstance(inputs, tuple) else (inputs,)
 
 
 def _by_size(network: Network) -> tuple[Solver, str]:

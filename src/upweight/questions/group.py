@@ -219,8 +219,7 @@ def group_effect(question: Movable, rows: Sequence[int], factors: NDArray[np.flo
         unit=question.unit,
         better=question.better,
         meaning=question.meaning.replace(ROW_REMOVED, what),
-        how=f"a Newton step on the objective with these weights, corrected once by the gradient that it finds: "
-        f"{moves.how}; the {question.name} evaluated there",
+        how=f"{moves.how}; the {question.name} evaluated there",
         left=moves.left,
         warnings=_warnings(question, rows, factors, moves, int(unknown.sum())),
         refitter=refitted,

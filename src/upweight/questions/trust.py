@@ -39,7 +39,7 @@ def signals(question: Question, answer: Answer) -> Signals:
     leverage = attribution.leverage_of([int(i) for i in at])
     return Signals(
         mismatch=adapted.stationarity.mismatch,
-        unconverged=adapted.stationarity.unconverged,
+        unconverged=None if attribution.at_minimum else adapted.stationarity.unconverged,
         drift=_drift(question, answer, at),
         residual=residual,
         tol=attribution.solver.tol,
@@ -70,7 +70,11 @@ def check(question: Question, rows: int, seed: int) -> Check:
     finished = np.isfinite(real).all(axis=0)
     at, refit, estimate = drawn[finished], real[:, finished], answer.values[:, drawn[finished]]
     floor = None if best is None else np.abs(_as_fitted(question) - start)
-    noise = Noise(floor, *compare_with_own_solver(adapted, attribution, generator(seed, "check", "own solver")))
+    said = attribution.refits_said()
+    if said is None:
+        noise = Noise(floor, *compare_with_own_solver(adapted, attribution, generator(seed, "check", "own solver")))
+    else:
+        noise = Noise(floor, None, reason=said, of="refits")
     below = np.zeros(len(refit)) if floor is None else floor
     comparison = compare_with_refits(estimate, refit, below, generator(seed, "check", "bootstrap"))
     unfinished = int((~finished).sum())

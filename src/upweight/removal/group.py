@@ -29,7 +29,16 @@ from upweight.solvers import CG, Prepared, Woodbury
 from upweight.solvers.preconditioner import Approximation
 from upweight.solvers.symmetric import symmetric
 
-__all__ = ["GroupMoves", "GroupStep", "corrected", "direction_name", "group_newton", "one_by_one", "plain_sum"]
+__all__ = [
+    "SHRINKS",
+    "GroupMoves",
+    "GroupStep",
+    "corrected",
+    "direction_name",
+    "group_newton",
+    "one_by_one",
+    "plain_sum",
+]
 
 FEW = 1000  # rows × outputs up to which their own system is cheaper than H written out again
 DENSE = 4000  # parameters, or rows × outputs of all rows, up to which a matrix is written out

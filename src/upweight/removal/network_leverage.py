@@ -8,21 +8,19 @@ the second subtracted. The row's own second derivative of the outputs is left ou
 Stands on gradients; a network's attribution stands on it. Source: METHODS.md 2.1, 5.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from upweight.derivatives import gradient, pulled
 from upweight.gradients.autodiff import AutodiffSource, row_jacobians
 from upweight.network import Network, even_blocks
 from upweight.removal.leverage import SMALLEST_GAP
 from upweight.shapes import Bool, Float
 from upweight.solvers import Prepared
 
-__all__ = ["Bends", "NetworkLeverage", "leverage_corrected", "leverages_of"]
-
-Bends = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # outputs [b, c], targets -> u [b, c], S [b, c, c]
+__all__ = ["NetworkLeverage", "leverage_corrected", "leverages_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,12 +33,10 @@ class NetworkLeverage:
     alone: Bool[Tensor, " n"]  # True where the row alone holds a direction: its ũ is left uncorrected
 
 
-def leverage_corrected(
-    network: Network, bends: Bends, at_removal: Prepared, shift: Float[Tensor, " p"] | None
-) -> NetworkLeverage:
+def leverage_corrected(network: Network, at_removal: Prepared, shift: Float[Tensor, " p"] | None) -> NetworkLeverage:
     """ũ_i, leverages and own moves of every row, a block of Jacobians at a time; `at_removal` is H′ made ready."""
     rest = at_removal(network.penalty_gradient[None]).x[0]
-    found = [_block(network, bends, at_removal, shift, rest, rows) for rows in _blocks(network)]
+    found = [_block(network, at_removal, shift, rest, rows) for rows in _blocks(network)]
     pulls, h, moves, alone = (torch.cat([part[j] for part in found]) for j in range(4))
     w = network.weights[:, None]
     linear = replace(
@@ -51,9 +47,9 @@ def leverage_corrected(
     return NetworkLeverage(AutodiffSource(linear), h, moves, alone)
 
 
-def leverages_of(network: Network, bends: Bends, prepared: Prepared, rows: Tensor) -> Float[Tensor, " r"]:
+def leverages_of(network: Network, prepared: Prepared, rows: Tensor) -> Float[Tensor, " r"]:
     """The leverages of some rows alone: c solves a row."""
-    b, ws, _, _ = _parts(network, bends, prepared, rows)
+    b, ws, _, _ = _parts(network, prepared, rows)
     return _largest(ws @ b)
 
 
@@ -62,23 +58,21 @@ def _blocks(network: Network) -> list[slice]:
     return list(even_blocks(network.n, network.batch_bytes / each))
 
 
-def _parts(
-    network: Network, bends: Bends, prepared: Prepared, rows: slice | Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _parts(network: Network, prepared: Prepared, rows: slice | Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """B_i, w_i S_i, w_i u_i, J_i."""
     jacobians = row_jacobians(network, rows)
     b, c, p = jacobians.shape
     solved = prepared.apply(jacobians.reshape(b * c, p)).reshape(b, c, p)
     x, y = network.batch(rows)
-    u, s = bends(network.outputs(network.vector, x).detach(), y)
+    u, s = _bends(network, network.raw_outputs(network.vector, x).detach(), y)
     w = network.weights[rows]
     return network.scale * (jacobians @ solved.mT), w[:, None, None] * s, w[:, None] * u, jacobians
 
 
 def _block(
-    network: Network, bends: Bends, prepared: Prepared, shift: Tensor | None, rest: Tensor, rows: slice
+    network: Network, prepared: Prepared, shift: Tensor | None, rest: Tensor, rows: slice
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    b, ws, wu, jacobians = _parts(network, bends, prepared, rows)
+    b, ws, wu, jacobians = _parts(network, prepared, rows)
     along = (network.scale * network.shares[rows])[:, None] * (jacobians @ rest)
     ahead = along if shift is None else along - jacobians @ shift
     pull = wu + (ws @ ahead[:, :, None])[:, :, 0]
@@ -89,6 +83,15 @@ def _block(
     gap = torch.where(alone[:, None, None], eye, eye - wsb)
     own = torch.linalg.solve(gap, pull[:, :, None])[:, :, 0]
     return own, h, (b @ own[:, :, None])[:, :, 0] + along, alone
+
+
+def _bends(network: Network, raw: Tensor, y: Tensor) -> tuple[Float[Tensor, "b c"], Float[Tensor, "b c c"]]:
+    """u and S of some rows, of the loss in their outputs alone."""
+    leaf, b = raw.clone().requires_grad_(), raw.shape[0]
+    with torch.enable_grad():
+        u = gradient(network.row_loss(leaf, y), leaf, leaf.new_ones(b))
+        columns = [pulled(column, leaf, leaf.new_ones((1, b)))[0] for column in u.reshape(b, -1).unbind(dim=1)]
+    return u.detach().reshape(b, -1), torch.stack([column.reshape(b, -1) for column in columns], dim=2)
 
 
 def _largest(wsb: Float[Tensor, "b c c"]) -> Float[Tensor, " b"]:

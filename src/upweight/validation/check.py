@@ -37,6 +37,7 @@ class Noise:
     gap: float | None
     own: float = 0.0
     reason: str = ""
+    of: str = "own solver"  # what `reason` speaks of
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,7 @@ class Check:
                 said += f" (its tol can leave about {percent(self.noise.own)})"
             out.append(("own solver", said))
         else:
-            out.append(("own solver", self.noise.reason))
+            out.append((self.noise.of, self.noise.reason))
         if self.ranking:
             ranks = ", ".join(f"{name} {number(value, decimals=2)}" for name, value in self.ranking)
             out.append(("who ranks", f"sizes of the refits, rank correlation: {ranks}"))

@@ -3,7 +3,6 @@
 import copy
 import subprocess
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from upweight import Influence
 from upweight.adapters.torch_module import adapt_torch
-from upweight.adapters.torch_refits import Refits
 from upweight.attribution.network import NetworkInputs
-from upweight.errors import InputError
 from upweight.network import Network
 
 N = 30
@@ -110,65 +107,6 @@ def test_a_refit_is_the_users_training_without_the_row() -> None:
     refit = influence.without([4, 7]).model
     for a, b in zip(refit.parameters(), wanted.parameters(), strict=True):
         torch.testing.assert_close(a, b)
-
-
-class Many:
-    """A run that trains all weights of a call together."""
-
-    calls = 0
-
-    def __call__(self, weights: Tensor, seed: int) -> nn.Module:
-        raise AssertionError("one by one")
-
-    def many(self, weights: Tensor, seeds: Any) -> dict[str, Tensor]:
-        self.calls += 1
-        models = [dict(train(each, seed).named_parameters()) for each, seed in zip(weights, seeds, strict=True)]
-        return {name: torch.stack([model[name] for model in models]) for name in models[0]}
-
-
-def test_runs_that_can_be_made_together_are() -> None:
-    """`many` is called once for all sets, and gives what single runs give."""
-    network = adapt_torch(FITTED, LOSS, (X, Y), penalty=DECAY).objective
-    weights = torch.ones(2, N, dtype=torch.float64)
-    weights[0, 3] = weights[1, 5] = 0.0
-    run = Many()
-    together, finished = Refits(run, network)(weights)
-    single, _ = Refits(train, network)(weights)
-    assert run.calls <= 2  # and once for all rows, to compare with
-    assert finished.all()
-    for a, b in zip(together, single, strict=True):
-        assert all(torch.equal(a[name], b[name]) for name in a)
-
-
-def ignores_weights(weights: Tensor, seed: int) -> nn.Module:
-    return train(torch.ones_like(weights), seed)
-
-
-def ignores_seed(weights: Tensor, seed: int) -> nn.Module:
-    model = train(weights, seed)
-    torch.seed()
-    with torch.no_grad():
-        for value in model.parameters():
-            value += 0.1 * torch.randn_like(value)
-    return model
-
-
-@pytest.mark.parametrize(
-    ("run", "said"),
-    [
-        (ignores_weights, r"the same model whatever the weights of 1 row \(2\): it ignores its weights"),
-        (ignores_seed, "two models for the same weights and the same seed: it ignores its seed"),
-        (lambda weights, seed: 3, "train returned a int. It must return the trained torch.nn.Module"),
-        (lambda weights, seed: nn.Linear(4, 1).double(), "train returned another model: '0.weight', '0.bias'"),
-    ],
-)
-def test_a_train_that_answers_nothing_is_refused(run: Callable[..., Any], said: str) -> None:
-    """Its weights or seed ignored, no model, or another one."""
-    network = adapt_torch(FITTED, LOSS, (X, Y), penalty=DECAY).objective
-    weights = torch.ones(1, N, dtype=torch.float64)
-    weights[0, 2] = 0.0
-    with pytest.raises(InputError, match=said):
-        Refits(run, network)(weights)
 
 
 class Two(nn.Module):
