@@ -179,6 +179,10 @@ class Attribution(Protocol):
         """The state in which removals start, all rows kept, or None. `settled`: it is known to be θ."""
         ...
 
+    def states_of(self, state: Any) -> Any:
+        """One state as several."""
+        ...
+
     def outputs_at(self, states: Any, inputs: Any) -> Float[Array, "k q c"]:
         """z of the queries at k states."""
         ...

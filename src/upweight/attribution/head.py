@@ -259,6 +259,10 @@ class HeadAttribution:
         vectors, converged = self.refitted([[]])
         return vectors[0, :] if bool(converged[0]) else None
 
+    def states_of(self, state: Vector) -> Vectors:
+        """One parameter vector as several."""
+        return state[None, :]
+
     def outputs_at(self, states: Vectors, inputs: Features) -> Float[Array, "k q c"]:
         """z of the queries at k parameter vectors."""
         xp, c, k = namespace(states), self.head.c, states.shape[0]

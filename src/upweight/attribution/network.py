@@ -17,7 +17,7 @@ from torch import Tensor
 
 from upweight.attribution.network_inputs import NetworkInputs, flat, parts_of
 from upweight.attribution.network_refits import NetworkRefits, State
-from upweight.attribution.regime import WRITTEN_OUT, Regime, decide
+from upweight.attribution.regime import WRITTEN_OUT, Regime, decide, solver_for
 from upweight.curvature.ggn import GGN
 from upweight.curvature.hessian import Hessian
 from upweight.display.words import number
@@ -36,7 +36,7 @@ from upweight.removal.network_leverage import NetworkLeverage, leverage_correcte
 from upweight.removal.retraining import Retraining
 from upweight.sensitivity import Implicit, Response
 from upweight.shapes import Bool, Float
-from upweight.solvers import CG, Cholesky, Prepared, Solution, Solver
+from upweight.solvers import Prepared, Solution, Solver
 from upweight.solvers.auto import solve_by_name
 
 __all__ = ["NetworkAttribution"]
@@ -64,7 +64,7 @@ class NetworkAttribution:
         self.refitter, self.to_minimum = refitter, to_minimum
         self.asked = damping
         if solver == "auto":
-            self.solver, self._why = _by_size(network)
+            self.solver, self._why = solver_for(network)
         else:
             self.solver = solve_by_name(solver) if isinstance(solver, str) else solver
             self._why = "as asked"
@@ -353,6 +353,10 @@ class NetworkAttribution:
         states, converged = self.refitted([[]])
         return states[0] if converged[0] else None
 
+    def states_of(self, state: State) -> list[State]:
+        """One state as several."""
+        return [state]
+
     def outputs_at(self, states: Sequence[State], inputs: NetworkInputs) -> Float[NDArray[Any], "k q c"]:
         """z of the queries at k states."""
         moved = [self.network.with_state(state) for state in states]
@@ -387,14 +391,3 @@ class NetworkAttribution:
 
     def _index(self, rows: Sequence[int] | NDArray[np.int64]) -> Tensor:
         return torch.as_tensor(np.asarray(rows, dtype=np.int64), device=self.network.device)
-
-
-def _by_size(network: Network) -> tuple[Solver, str]:
-    if network.size <= WRITTEN_OUT:
-        return Cholesky(), f"chosen because {network.size:,} parameters can be written out"
-    tol = 1e-8 if network.dtype == torch.float64 else 1e-4
-    return CG(tol=tol), f"chosen because {network.size:,} parameters cannot be written out"
-
-
-def _numpy(tensor: Tensor) -> NDArray[np.float64]:
-    return np.asarray(tensor.detach().to("cpu", torch.float64).numpy())

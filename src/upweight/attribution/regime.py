@@ -27,9 +27,9 @@ from upweight.display.words import number
 from upweight.errors import InputError
 from upweight.network import Network
 from upweight.shapes import Float
-from upweight.solvers import Prepared, Solver, Status
+from upweight.solvers import CG, Cholesky, Prepared, Solver, Status
 
-__all__ = ["WRITTEN_OUT", "Regime", "decide"]
+__all__ = ["WRITTEN_OUT", "Regime", "decide", "solver_for"]
 
 NEAR = 0.1
 SHARE = 0.1  # of the mean eigenvalue
@@ -100,6 +100,18 @@ def decide(network: Network, solver: Solver, damping: float | str) -> Regime:
     curvature = written(gauss.damped(delta))
     why = _proximal(bend, left, delta, damping == "auto")
     return Regime(network, curvature, solver.prepare(curvature), None, delta, bend, left, "proximal", why)
+
+
+def solver_for(network: Network) -> tuple[Solver, str]:
+    """The solver that its size asks for, and why."""
+    if network.size <= WRITTEN_OUT:
+        return Cholesky(), f"chosen because {network.size:,} parameters can be written out"
+    tol = 1e-8 if network.dtype == torch.float64 else 1e-4
+    return CG(tol=tol), f"chosen because {network.size:,} parameters cannot be written out"
+
+
+def _numpy(tensor: Tensor) -> NDArray[np.float64]:
+    return np.asarray(tensor.detach().to("cpu", torch.float64).numpy())
 
 
 def written(curvature: Any) -> Curvature:

@@ -86,7 +86,7 @@ def _may_leave(adapted: Adapted, n: int) -> NDArray[np.int64]:
 
 
 def _predicted(adapted: Adapted, attribution: Attribution, state: Any, seen: NDArray[np.int64]) -> NDArray[np.float64]:
-    z = attribution.row_outputs_at(state[None], [int(i) for i in seen])
+    z = attribution.row_outputs_at(attribution.states_of(state), [int(i) for i in seen])
     return as_predicted(adapted, attribution, z[0])
 
 

@@ -268,7 +268,7 @@ class _Seen:
 def _base(adapted: Adapted, attribution: Attribution, inputs: Any, z: NDArray[np.float64]) -> NDArray[np.float64]:
     """z where removals start: at the optimum of all rows."""
     best = optimum(adapted, attribution)
-    return z if best is None else to_numpy(attribution.outputs_at(best[None], inputs))[0]
+    return z if best is None else to_numpy(attribution.outputs_at(attribution.states_of(best), inputs))[0]
 
 
 def _metric(adapted: Adapted, attribution: Attribution, z: NDArray[np.float64]) -> NDArray[np.float64]:
