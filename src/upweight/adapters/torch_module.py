@@ -9,9 +9,9 @@ from typing import Any
 from upweight.adapters.base import Adapted
 from upweight.adapters.torch_linear import as_head, is_linear
 from upweight.adapters.torch_network import as_network
-from upweight.adapters.torch_reading import read
+from upweight.adapters.torch_reading import Reading, read
 
-__all__ = ["adapt_torch"]
+__all__ = ["adapt_torch", "understood"]
 
 
 def adapt_torch(
@@ -27,5 +27,12 @@ def adapt_torch(
 
     Raises: UnsupportedModel, InputError: see the checks of each part.
     """
-    given = read(model, loss, data, penalty, params, normalization, train)
+    return understood(read(model, loss, data, penalty, params, normalization, train))
+
+
+def understood(given: Reading) -> Adapted:
+    """What was read, as the objective that it is.
+
+    Raises: InputError.
+    """
     return as_head(given) if is_linear(given) else as_network(given)

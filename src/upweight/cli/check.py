@@ -5,7 +5,21 @@ from typing import Annotated
 
 import typer
 
-from upweight.cli.options import AsJson, Data, Debug, Group, Id, Model, NoRows, Seed, Solver, Target, Time, TrustPickle
+from upweight.cli.options import (
+    AsJson,
+    Data,
+    Debug,
+    Device,
+    Group,
+    Id,
+    Model,
+    NoRows,
+    Seed,
+    Solver,
+    Target,
+    Time,
+    TrustPickle,
+)
 from upweight.cli.progress import current
 
 __all__ = ["check"]
@@ -28,6 +42,7 @@ def check(
     ] = None,
     rows: Annotated[int, typer.Option("--rows", min=3, help="How many training rows are really removed.")] = 24,
     solver: Solver = "auto",
+    device: Device = None,
     seed: Seed = 0,
     no_rows: NoRows = False,
     as_json: AsJson = False,
@@ -39,8 +54,30 @@ def check(
     Example, after `make demo`:
       upweight check demo/digits.csv --model demo/model.skops --min-grade C
     """
-    from upweight.cli.checking import Job, run
+    from upweight.workflows.imported import names_function
 
+    if names_function(data):
+        from upweight.cli.torch_checking import TorchCheckJob
+        from upweight.cli.torch_checking import run as run_torch
+
+        code = run_torch(
+            TorchCheckJob(
+                name=str(data), min_grade=min_grade, junit=junit, rows=rows, solver=solver, device=device, seed=seed,
+                as_json=as_json,
+                table={
+                    "--target": target, "--id": id_column, "--group": group, "--time": time, "--model": model,
+                    "--trust-pickle": trust_pickle,
+                },
+            ),
+            current(),
+        )  # fmt: skip
+        if code:
+            raise typer.Exit(code)
+        return
+    from upweight.cli.checking import Job, run
+    from upweight.cli.page import require_host
+
+    require_host(device)
     code = run(
         Job(
             data=data, target=target, id_column=id_column, group=group, time=time, model=model,

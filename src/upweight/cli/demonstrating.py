@@ -81,7 +81,7 @@ def _page(found: Demo, report: Path, facts: list[tuple[str, str]], seconds: floa
         "explain", found.data, (("--target", TARGET), ("--model", found.model), ("--row", prediction.id))
     )
     last = (
-        Facts((("Checked", explanation.check.sentence()),)),
+        Facts((("Checked", explanation.checked),)),
         Reasons(grade_view(explanation)),
         Facts((("Report", f"{report}     open it in a browser; it needs no internet"),)),
         Command(next_line),

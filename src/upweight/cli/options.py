@@ -11,6 +11,7 @@ __all__ = [
     "AsJson",
     "Data",
     "Debug",
+    "Device",
     "Group",
     "Id",
     "Model",
@@ -23,7 +24,17 @@ __all__ = [
 ]
 
 Data = Annotated[
-    Path, typer.Argument(metavar="DATA", help="The table: CSV, TSV, either gzipped, or Parquet.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="DATA",
+        help="The table: CSV, TSV, either gzipped, or Parquet; or package.module:function, which returns a network's "
+        "(model, loss, data).",
+        show_default=False,
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option("--device", help="Where a network is moved to: cpu, cuda, cuda:1, mps.", show_default=False),
 ]
 Target = Annotated[str | None, typer.Option("--target", "-t", help="The column that is predicted.", show_default=False)]
 Id = Annotated[

@@ -15,9 +15,19 @@ from typing import Any
 
 from upweight.display.blocks import Document
 from upweight.display.terminal import render
-from upweight.errors import FileError
+from upweight.errors import FileError, InputError
 
-__all__ = ["WIDTH", "command_line", "print_json", "print_page", "program", "require_place", "took", "written"]
+__all__ = [
+    "WIDTH",
+    "command_line",
+    "print_json",
+    "print_page",
+    "program",
+    "require_host",
+    "require_place",
+    "took",
+    "written",
+]
 
 WIDTH = 80
 
@@ -68,6 +78,12 @@ def written(command: str) -> str:
     """The last line of a report."""
     today = date.today()
     return f"Written on {today.day} {today:%B %Y} by upweight {command}. Nothing left this machine."
+
+
+def require_host(device: str | None) -> None:
+    """Raises: InputError for another device than the CPU: a table's model knows no other."""
+    if device not in (None, "cpu"):
+        raise InputError(f"--device {device!r} is for a network; the model of a table is answered on the CPU.")
 
 
 def require_place(path: Path) -> None:

@@ -4,6 +4,7 @@ Stands on influence, questions and measured; the commands and the demo stand on 
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,14 @@ from numpy.typing import NDArray
 
 from upweight import questions
 from upweight.adapters.inputs import count_rows, read_ids, take_rows
-from upweight.display.words import Verdict
+from upweight.arrays import to_numpy
+from upweight.display.words import Effect, Verdict
 from upweight.errors import InputError
 from upweight.influence import Influence
 from upweight.scores import Scores
 from upweight.validation.check import Check
 from upweight.validation.grade import Grade
-from upweight.workflows.explanation import Explanation, Prediction, RowEffect
+from upweight.workflows.explanation import NOT_REFITTED, Explanation, Prediction, RowEffect
 from upweight.workflows.measured import ERROR, chosen, scored
 from upweight.workflows.overall import harmful_overall
 from upweight.workflows.reading import RowsOf, plain, real_changes, rows_of, says
@@ -43,8 +45,11 @@ def explain(
     check_rows: int = CHECKED,
     to: Any = None,
     held_out: tuple[Any, Any] | None = None,
-    rows: pd.DataFrame | None = None,
-    queries: pd.DataFrame | None = None,
+    held_out_most: int | None = None,
+    rows: pd.DataFrame | RowsOf | None = None,
+    queries: pd.DataFrame | RowsOf | None = None,
+    ids: Sequence[Any] | None = None,
+    own: Sequence[int | None] | None = None,
     origins: Sequence[str] | None = None,
     target: str = "y",
     id_name: str = "row",
@@ -57,25 +62,31 @@ def explain(
 
     y: the truth, None or NaN where it is not known. measurement None: the loss of a class; of a number its error in
     the target's unit, or its value where the truth is not known. to: the class to reach, or the value to cross (no
-    flip is sought for a number without it). held_out: rows on which harm to all predictions is measured.
+    flip is sought for a number without it). held_out: rows on which harm to all predictions is measured (drawn, where
+    there are more than held_out_most).
     mismatch: what is known of the model not having been fitted on these rows, though this refit of it was.
     rows, queries: the training rows and X as they are, where X was prepared; origins: where each row of X stands.
+    own: position of the training row that a row of X is, which is then listed apart. A model whose refit is a training
+    run (attribution.refits_shown) is estimated only.
     Raises: InputError, MeasurementError, UnsupportedModel.
     """
     count = count_rows(X, "X")
     truths = _truths(y, count)
-    ids = read_ids(X, None, count)
+    ids = read_ids(X, None, count) if ids is None else ids
+    cheap = influence.attribution.refits_shown
     as_they_are = rows_of(influence.adapted.rows if rows is None else rows)
     asked = rows_of(X if queries is None else queries)
     read, sure = says(influence, X)
-    predictions = []
+    predictions: list[Prediction] = []
+    grades: list[Grade] = []
     for i in range(count):
         one = take_rows(X, [i])
         name = chosen(measurement, influence.adapted.kind, truths[i] is not None)
         label = None if truths[i] is None else take_rows(y, [i])
         scores = scored(influence, one, label, name)
         similarity = _similarity(influence, one)
-        behind = {kind: _behind(scores, similarity, kind, shown, as_they_are) for kind in _kinds(scores)}
+        itself = None if own is None else own[i]
+        behind = {kind: _behind(scores, similarity, kind, shown, as_they_are, itself) for kind in _kinds(scores)}
         for_it, against = behind.values()
         predictions.append(
             Prediction(
@@ -90,30 +101,33 @@ def explain(
                 now=None if scores.base is None else float(scores.base[0]),
                 for_it=for_it,
                 against=against,
-                nearest=_nearest(scores, similarity, shown, as_they_are),
-                flip=_flip(influence, one, read[i], truths[i], to),
+                nearest=_nearest(scores, similarity, shown, as_they_are, itself),
+                flip=_flip(influence, one, read[i], truths[i], to) if cheap else None,
                 influence=scores.values[0],
                 similarity=similarity,
                 sides=_kinds(scores),
                 better=scores.better,
                 is_class=influence.adapted.kind == "classification",
+                own=None if itself is None else _effects(scores, [itself], similarity, as_they_are)[0],
             )
         )
+        grades.append(scores.grade)
         progress(f"{id_name} {ids[i]} explained")
     if held_out is not None and count_rows(held_out[0], "held_out") == 0:
         held_out = None
-    shared = shared_harm(influence, X, y, predictions, as_they_are, held_out)
+    shared = shared_harm(influence, X, y, predictions, as_they_are, held_out) if cheap else None
     overall = None
     if held_out is not None:
-        overall = harmful_overall(influence, *held_out, rows=rows, seed=seed)
+        overall = harmful_overall(influence, *held_out, rows=as_they_are, seed=seed, most=held_out_most)
         progress("the rows that harm the held-out predictions found")
-    check = _check(influence, X, y, truths, read, measurement, check_rows, seed)
-    progress(f"{len(check.row_ids)} rows removed for the check")
+    check = _check(influence, X, y, truths, read, measurement, check_rows, seed) if cheap else None
+    if check is not None:
+        progress(f"{len(check.row_ids)} rows removed for the check")
     return Explanation(
         predictions=tuple(predictions),
         overall=overall,
         check=check,
-        grade=_with_mismatch(check.grade, mismatch),
+        grade=_with_mismatch(max(grades, key=str) if check is None else check.grade, mismatch),
         kind=influence.adapted.kind,
         target=target,
         model_name=influence.adapted.model_name,
@@ -139,8 +153,10 @@ def _behind(
     kind: Verdict,
     shown: int,
     rows: RowsOf,
+    own: int | None,
 ) -> tuple[RowEffect, ...]:
-    return _effects(scores, scores.ranked(shown, 0, kind), similarity, rows)
+    at = [i for i in scores.ranked(shown + 1, 0, kind) if i != own][:shown]
+    return _effects(scores, at, similarity, rows)
 
 
 def _nearest(
@@ -148,8 +164,9 @@ def _nearest(
     similarity: NDArray[np.float64],
     shown: int,
     rows: RowsOf,
+    own: int | None,
 ) -> tuple[RowEffect, ...]:
-    at = [int(i) for i in np.argsort(-similarity, kind="stable")[:shown]]
+    at = [int(i) for i in np.argsort(-similarity, kind="stable")[: shown + 1] if i != own][:shown]
     return _effects(scores, at, similarity, rows)
 
 
@@ -160,12 +177,17 @@ def _effects(
     rows: RowsOf,
 ) -> tuple[RowEffect, ...]:
     refits = real_changes(scores, at)[:, 0]
+
+    def refit(real: float) -> Effect:
+        effect = scores.effect(float(real) if np.isfinite(real) else None)
+        return effect if scores.refitter is not None else replace(effect, reason=NOT_REFITTED)
+
     return tuple(
         RowEffect(
             id=scores.row_ids[i],
             label=plain(scores.labels[i]),
             estimate=scores.effect(float(scores.values[0, i])),
-            refit=scores.effect(float(real) if np.isfinite(real) else None),
+            refit=refit(real),
             row=row,
             similarity=float(similarity[i]),
         )
@@ -175,9 +197,7 @@ def _effects(
 
 def _similarity(influence: Influence, one: Any) -> NDArray[np.float64]:
     """[n]: cosine of the features, from −1 to 1."""
-    measured = "prediction"  # any will do: the features alone are compared
-    found = questions.ask(influence.adapted, influence.attribution, one, None, measured).similarity()
-    return np.zeros(len(influence.row_ids)) if found is None else found[0]
+    return np.asarray(to_numpy(influence.attribution.nearness(influence.adapted.read_query(one)))[0])
 
 
 def _kinds(scores: Scores) -> tuple[Verdict, Verdict]:
@@ -220,7 +240,8 @@ def _truths(y: Any, count: int) -> list[Any]:
         return [None] * count
     if count_rows(y, "y") != count:
         raise InputError(f"X has {count} rows and y has {count_rows(y, 'y')}. Give one per row, or NaN.")
-    return [None if pd.isna(value) else plain(value) for value in (y.tolist() if hasattr(y, "tolist") else y)]
+    values = y.tolist() if hasattr(y, "tolist") else y
+    return [tuple(v) if isinstance(v, list) else None if pd.isna(v) else plain(v) for v in values]
 
 
 def _with_mismatch(found: Grade, mismatch: str | None) -> Grade:

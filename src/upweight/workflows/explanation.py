@@ -15,7 +15,20 @@ from upweight.influence import SmallestFlip
 from upweight.validation.check import Check
 from upweight.validation.grade import Grade
 
-__all__ = ["Explanation", "Mistake", "Overall", "Prediction", "RowEffect", "SharedHarm", "SharedRow", "Together"]
+__all__ = [
+    "NOT_REFITTED",
+    "Explanation",
+    "Mistake",
+    "Overall",
+    "Prediction",
+    "RowEffect",
+    "SharedHarm",
+    "SharedRow",
+    "Together",
+]
+
+NOT_REFITTED = "not refitted"  # a refit is a training run, which has to be asked for
+UNCHECKED = "nothing was refitted: a refit of this model is a training run; with train, upweight check makes some"
 
 
 @dataclass(frozen=True)
@@ -67,6 +80,7 @@ class Prediction:
     sides: tuple[Verdict, Verdict]  # what for_it and against are called
     better: str | None  # which way of the measurement is good
     is_class: bool  # else a number
+    own: RowEffect | None = None  # the row itself, where it stands among the training rows that it is explained by
 
     @property
     def wrong(self) -> bool:
@@ -140,7 +154,7 @@ class Explanation:
 
     predictions: tuple[Prediction, ...]
     overall: Overall | None
-    check: Check
+    check: Check | None  # None where a refit is a training run, which nobody asked for
     grade: Grade
     kind: str  # "classification" or "regression"
     target: str
@@ -152,3 +166,8 @@ class Explanation:
     meaning: str
     notes: tuple[str, ...]
     shared: SharedHarm | None = None  # of two mistakes or more
+
+    @property
+    def checked(self) -> str:
+        """What was refitted, in one line."""
+        return UNCHECKED if self.check is None else self.check.sentence()

@@ -11,9 +11,9 @@ import pandas as pd
 from upweight.adapters.inputs import count_rows, take_rows
 from upweight.display.words import Effect
 from upweight.influence import Influence
-from upweight.workflows.explanation import Overall, RowEffect
+from upweight.workflows.explanation import NOT_REFITTED, Overall, RowEffect
 from upweight.workflows.measured import chosen, scored
-from upweight.workflows.reading import plain, real_changes, rows_of, says_of_rows
+from upweight.workflows.reading import RowsOf, plain, real_changes, rows_of, says_of_rows
 
 __all__ = ["harmful_overall"]
 
@@ -21,14 +21,21 @@ CELLS = 2e7  # scores held at once for the rows that harm most: 160 MB
 
 
 def harmful_overall(
-    influence: Influence, X: Any, y: Any, *, shown: int = 5, rows: pd.DataFrame | None = None, seed: int = 0
+    influence: Influence,
+    X: Any,
+    y: Any,
+    *,
+    shown: int = 5,
+    rows: pd.DataFrame | RowsOf | None = None,
+    seed: int = 0,
+    most: int | None = None,
 ) -> Overall:
     """The rows whose removal would lower the mean loss (of a number: the mean error) over X most, really refitted.
 
-    Where rows × queries would not fit CELLS, a sample of X drawn from `seed` stands for it.
+    Where rows × queries would not fit CELLS, or X has more than `most` rows, a sample drawn from `seed` stands for it.
     """
     n, total = len(influence.row_ids), count_rows(X, "X")
-    q = min(total, max(50, int(CELLS // n)))
+    q = min(total, max(50, int(CELLS // n)), total if most is None else most)
     if q < total:
         drawn = np.sort(np.random.default_rng(seed).choice(total, size=q, replace=False))
         X, y = take_rows(X, drawn), take_rows(y, drawn)
@@ -39,10 +46,11 @@ def harmful_overall(
     refits = real_changes(scores, at).mean(axis=1)
     read, sure = says_of_rows(influence, at)
     as_they_are = rows_of(influence.adapted.rows if rows is None else rows)
+    reason = NOT_REFITTED if scores.refitter is None else "the refit found no optimum"
 
     def effect(change: float) -> Effect:
         finite = float(change) if np.isfinite(change) else None
-        return Effect(finite, base, scores.measurement, scores.unit, "lower", reason="the refit found no optimum")
+        return Effect(finite, base, scores.measurement, scores.unit, "lower", reason=reason)
 
     effects = tuple(
         RowEffect(

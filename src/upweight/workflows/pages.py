@@ -10,7 +10,16 @@ import numpy as np
 from upweight.display.blocks import Block, Document, Facts, GradeView, Point, Reasons, Scatter, Section, Sentence
 from upweight.display.words import Effect, count, measured, number, verdict
 from upweight.workflows.explanation import Explanation, Prediction
-from upweight.workflows.passages import flip_sentence, now, overall_table, question, row_cards, row_table, said
+from upweight.workflows.passages import (
+    flip_sentence,
+    now,
+    overall_table,
+    own_sentence,
+    question,
+    row_cards,
+    row_table,
+    said,
+)
 from upweight.workflows.shared_passages import TITLE, shared_blocks, shared_sentence
 
 __all__ = ["answer", "document", "grade_view"]
@@ -72,7 +81,7 @@ def answer(
     if explanation.overall is not None and explanation.overall.rows:
         table = overall_table(explanation.overall, explanation.id_name, show_rows)
         sections.append(Section(OVERALL, "overall", (table,), _loss_now(explanation)))
-    trust = (Facts((("Checked", explanation.check.sentence()),)), Reasons(grade_view(explanation)))
+    trust = (Facts((("Checked", explanation.checked),)), Reasons(grade_view(explanation)))
     noted = tuple(("Note" if i == 0 else "", note) for i, note in enumerate(explanation.notes))
     sections.append(Section("", "trust", (*trust, *((Facts(noted),) if noted else ()))))
     sections.append(Section("", "last", tuple(last)))
@@ -106,6 +115,8 @@ def _why(explanation: Explanation, prediction: Prediction, anchor: str, show_row
     if text := now(prediction, show_rows):
         blocks.append(Sentence(text))
     blocks.append(row_cards(prediction, name, show_rows) if cards else row_table(prediction, name, show_rows))
+    if prediction.own is not None:
+        blocks.append(Sentence(own_sentence(prediction, name)))
     if flip := flip_sentence(prediction, name):
         blocks.append(Sentence(flip, strong=True))
     return Section(question(prediction, name, show_rows), anchor, tuple(blocks))
@@ -160,8 +171,11 @@ def _effect(prediction: Prediction, change: float) -> Effect:
 
 def _trust(explanation: Explanation, last: Sequence[Block]) -> Section:
     """The check's own section, then how it was computed, what was noted, and how to run it again."""
-    section = explanation.check.section()
-    blocks = [Reasons(grade_view(explanation)) if isinstance(b, Reasons) else b for b in section.blocks]
+    if explanation.check is None:
+        blocks: list[Block] = [Sentence(explanation.checked, strong=True), Reasons(grade_view(explanation))]
+    else:
+        own = explanation.check.section().blocks
+        blocks = [Reasons(grade_view(explanation)) if isinstance(b, Reasons) else b for b in own]
     told = [("meaning", explanation.meaning), ("how", explanation.how)]
     told += [("notes" if i == 0 else "", note) for i, note in enumerate(explanation.notes)]
     return Section("Trust", "trust", (*blocks, Facts(tuple(told)), *last))

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from upweight.display.blocks import CardGroup, Column, RowCard, RowCards, RowTable, RowView, TableRow
 from upweight.display.row_view import row_view
 from upweight.display.words import (
@@ -23,13 +25,28 @@ from upweight.display.words import (
 )
 from upweight.workflows.explanation import Overall, Prediction, RowEffect
 
-__all__ = ["flip_sentence", "now", "overall_table", "question", "row_cards", "row_table", "said", "value"]
+__all__ = [
+    "flip_sentence",
+    "now",
+    "overall_table",
+    "own_sentence",
+    "question",
+    "row_cards",
+    "row_table",
+    "said",
+    "value",
+]
+
+VALUES = 3  # shown of a target of several numbers
 
 
 def value(x: Any) -> str:
     """A label or a number as a reader writes it."""
     if x is None:
         return absent("empty")
+    if isinstance(x, list | tuple | np.ndarray):
+        more = len(x) - VALUES
+        return ", ".join(value(one) for one in list(x)[:VALUES]) + (f" … ({len(x):,} numbers)" if more > 0 else "")
     return number(x) if isinstance(x, float) else str(x)
 
 
@@ -78,6 +95,18 @@ def flip_sentence(prediction: Prediction, id_name: str, named: int = 12) -> str 
         rows = f"{id_name}{'' if len(flip.rows) == 1 else 's'} {ids}"
     does = "reads" if prediction.is_class else "predicts"
     return f"Without {rows} it {does} {value(flip.after)}. Really refitted: yes, it does."
+
+
+def own_sentence(prediction: Prediction, id_name: str) -> str:
+    """What the row asked about does to itself: it is no explanation, and stands apart from the rows that are."""
+    if prediction.own is None:
+        return ""
+    effect = prediction.own.shown
+    how = "refitted" if prediction.own.refit.change is not None else "estimated"
+    return (
+        f"{id_name.capitalize()} {prediction.id} is itself a training row, and is listed apart: without it "
+        f"{measured(prediction.measurement)} here would {short(effect)} ({how})."
+    )
 
 
 def row_cards(prediction: Prediction, id_name: str, show_rows: bool = True, sentences: bool = True) -> RowCards:
