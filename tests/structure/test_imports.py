@@ -24,7 +24,7 @@ BANDS = {
         *("sensitivity", "removal", "attribution", "validation", "display"),
         *("saved_scores", "scores", "relabel", "feature_effects", "mainstay"),
     },
-    5: {"adapters", "tables", "questions", "outcomes", "saving", "influence", "workflows"},
+    5: {"adapters", "tables", "questions", "outcomes", "saving", "influence", "workflows", "evidence"},
     6: {"cli"},
 }
 BESIDE = {"", "extend", "testing"}  # the front door, the protocols, the problems: they may import anything
