@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from upweight.attribution.network_inputs import NetworkInputs, flat, parts_of
+from upweight.attribution.network_inputs import NetworkInputs, flat, numbers, parts_of
 from upweight.attribution.network_refits import NetworkRefits, State
 from upweight.attribution.regime import WRITTEN_OUT, Regime, decide, solver_for
 from upweight.curvature.ggn import GGN
@@ -132,12 +132,12 @@ class NetworkAttribution:
         """z of the training rows."""
         network = self.network
         parts = [network.outputs(network.vector, network.batch(rows)[0]).detach() for rows in network.batches(0)]
-        return _numpy(torch.cat(parts))
+        return numbers(torch.cat(parts))
 
     @cached_property
     def weights(self) -> NDArray[np.float64]:
         """Of the training rows."""
-        return _numpy(self.network.weights)
+        return numbers(self.network.weights)
 
     def index(self, name: str) -> int:
         """Where "layer.weight[2, 3]" stands in θ.
@@ -181,7 +181,7 @@ class NetworkAttribution:
 
     def query_outputs(self, inputs: NetworkInputs) -> NDArray[np.float64]:
         """z of the queries."""
-        return _numpy(self.network.outputs(self.network.vector, inputs.inputs).detach())
+        return numbers(self.network.outputs(self.network.vector, inputs.inputs).detach())
 
     def some(self, inputs: NetworkInputs, at: NDArray[np.int64]) -> NetworkInputs:
         """These of the queries."""
@@ -249,11 +249,11 @@ class NetworkAttribution:
                 f"self-influence needs the leverage of every row, which is made for up to {WRITTEN_OUT:,} parameters; "
                 f"{self.size:,} were chosen. Use params='head', or fewer parameters."
             )
-        return _numpy(self.leverage.moves)
+        return numbers(self.leverage.moves)
 
     def leverages(self) -> NDArray[np.float64]:
         """Of every row; zeros where they are not affordable."""
-        return np.clip(_numpy(self.leverage.h), 0.0, 1.0) if self._written else np.zeros(self.n)
+        return np.clip(numbers(self.leverage.h), 0.0, 1.0) if self._written else np.zeros(self.n)
 
     def leverage_of(self, rows: Sequence[int]) -> float:
         """The largest leverage among these rows."""
@@ -262,7 +262,7 @@ class NetworkAttribution:
         if "leverage" in self.__dict__:
             return float(np.max(self.leverages()[list(rows)]))
         at = self._index(rows)
-        return float(np.clip(_numpy(leverages_of(self.network, self.at_removal[1], at)), 0.0, 1.0).max())
+        return float(np.clip(numbers(leverages_of(self.network, self.at_removal[1], at)), 0.0, 1.0).max())
 
     def alone(self, solutions: Sequence[Solution], shown: NDArray[np.int64]) -> int:
         """How many rows alone hold a direction."""
@@ -360,7 +360,7 @@ class NetworkAttribution:
     def outputs_at(self, states: Sequence[State], inputs: NetworkInputs) -> Float[NDArray[Any], "k q c"]:
         """z of the queries at k states."""
         moved = [self.network.with_state(state) for state in states]
-        found = [_numpy(one.outputs(one.vector, inputs.inputs).detach()) for one in moved]
+        found = [numbers(one.outputs(one.vector, inputs.inputs).detach()) for one in moved]
         return np.stack(found) if found else np.zeros((0, inputs.rows, self.c))
 
     def row_outputs_at(self, states: Sequence[State], rows: Sequence[int]) -> Float[NDArray[Any], "k r c"]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from upweight.network import Inputs
 
-__all__ = ["NetworkInputs", "flat", "parts_of"]
+__all__ = ["NetworkInputs", "flat", "numbers", "parts_of"]
 
 
 class NetworkInputs:
@@ -40,4 +40,9 @@ def flat(inputs: Inputs) -> NDArray[np.float64] | None:
     """[n, d], all axes but the first in one; None where inputs are several, or no numbers."""
     if isinstance(inputs, tuple) or not inputs.is_floating_point():
         return None
-    return np.asarray(inputs.detach().reshape(inputs.shape[0], -1).to("cpu", torch.float64).numpy())
+    return numbers(inputs.reshape(inputs.shape[0], -1))
+
+
+def numbers(tensor: Tensor) -> NDArray[np.float64]:
+    """On the CPU, in float64."""
+    return np.asarray(tensor.detach().to("cpu", torch.float64).numpy())

@@ -110,10 +110,6 @@ def solver_for(network: Network) -> tuple[Solver, str]:
     return CG(tol=tol), f"chosen because {network.size:,} parameters cannot be written out"
 
 
-def _numpy(tensor: Tensor) -> NDArray[np.float64]:
-    return np.asarray(tensor.detach().to("cpu", torch.float64).numpy())
-
-
 def written(curvature: Any) -> Curvature:
     """Written out where it has few parameters."""
     return Written(curvature.dense()) if curvature.size <= WRITTEN_OUT else curvature
