@@ -7,7 +7,6 @@ import typer
 
 from upweight.cli.options import (
     AsJson,
-    Data,
     Debug,
     Device,
     Group,
@@ -24,9 +23,19 @@ from upweight.cli.progress import current
 
 __all__ = ["check"]
 
+ROWS = 24
+
 
 def check(
-    data: Data,
+    data: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="DATA",
+            help="The table: CSV, TSV, either gzipped, or Parquet; or package.module:function, which returns a "
+            "network's (model, loss, data). With --evidence: the record's own file, where it now lies elsewhere.",
+            show_default=False,
+        ),
+    ] = None,
     target: Target = None,
     id_column: Id = None,
     group: Group = None,
@@ -40,7 +49,16 @@ def check(
     junit: Annotated[
         Path | None, typer.Option("--junit", help="Write the outcome as JUnit XML, for CI.", show_default=False)
     ] = None,
-    rows: Annotated[int, typer.Option("--rows", min=3, help="How many training rows are really removed.")] = 24,
+    evidence: Annotated[
+        Path | None,
+        typer.Option(
+            "--evidence",
+            help="Run a record of `upweight explain --evidence` again: same data, model and question; exit with 1 "
+            "where a number differs.",
+            show_default=False,
+        ),
+    ] = None,
+    rows: Annotated[int, typer.Option("--rows", min=3, help="How many training rows are really removed.")] = ROWS,
     solver: Solver = "auto",
     device: Device = None,
     seed: Seed = 0,
@@ -54,6 +72,21 @@ def check(
     Example, after `make demo`:
       upweight check demo/digits.csv --model demo/model.skops --min-grade C
     """
+    if evidence is not None:
+        from upweight.cli.rerunning import RecordJob
+        from upweight.cli.rerunning import run as run_again
+
+        others: dict[str, object] = {
+            "--target": target, "--id": id_column, "--group": group, "--time": time, "--min-grade": min_grade,
+            "--junit": junit, "--rows": rows != ROWS, "--solver": solver != "auto", "--device": device,
+            "--seed": seed != 0,
+        }  # fmt: skip
+        code = run_again(RecordJob(evidence, data, model, trust_pickle, as_json, others), current())
+        if code:
+            raise typer.Exit(code)
+        return
+    if data is None:
+        raise typer.BadParameter("give DATA, the table; or --evidence FILE, to run a record again.")
     from upweight.workflows.imported import names_function
 
     if names_function(data):

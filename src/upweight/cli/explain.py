@@ -5,7 +5,21 @@ from typing import Annotated
 
 import typer
 
-from upweight.cli.options import AsJson, Data, Debug, Group, Id, Model, NoRows, Seed, Solver, Target, Time, TrustPickle
+from upweight.cli.options import (
+    AsJson,
+    Data,
+    Debug,
+    Device,
+    Group,
+    Id,
+    Model,
+    NoRows,
+    Seed,
+    Solver,
+    Target,
+    Time,
+    TrustPickle,
+)
 from upweight.cli.progress import current
 
 __all__ = ["explain"]
@@ -21,7 +35,8 @@ def explain(
         typer.Option(
             "--row",
             help="A data row of the file, counted from 0, or its id with --id; repeat it for more. A training row is "
-            "first taken out of the training rows, so that it does not explain itself.",
+            "first taken out of the training rows, so that it does not explain itself. Of a network: one of the "
+            "function's queries, or without them a training row.",
             show_default=False,
         ),
     ] = None,
@@ -51,6 +66,19 @@ def explain(
     report: Annotated[
         Path | None, typer.Option("--report", help="Write the report, one HTML file.", show_default=False)
     ] = None,
+    evidence: Annotated[
+        Path | None,
+        typer.Option(
+            "--evidence",
+            help="Write the answer as a record to file, JSON: ids, numbers, proofs, fingerprints. "
+            "`upweight check --evidence` runs it again.",
+            show_default=False,
+        ),
+    ] = None,
+    model_card: Annotated[
+        Path | None,
+        typer.Option("--model-card", help="Write the same as a section of a model card, Markdown.", show_default=False),
+    ] = None,
     measurement: Annotated[
         str | None,
         typer.Option(
@@ -60,6 +88,7 @@ def explain(
         ),
     ] = None,
     solver: Solver = "auto",
+    device: Device = None,
     seed: Seed = 0,
     no_rows: NoRows = False,
     as_json: AsJson = False,
@@ -74,13 +103,36 @@ def explain(
     Example, after `make demo`:
       upweight explain demo/digits.csv --model demo/model.skops --row 683
     """
-    from upweight.cli.explaining import Job, run
+    from upweight.workflows.imported import names_function
 
+    if names_function(data):
+        from upweight.cli.torch_explaining import TorchJob
+        from upweight.cli.torch_explaining import run as run_torch
+
+        run_torch(
+            TorchJob(
+                name=str(data), rows=tuple(row or ()), worst=worst, keep=keep, to=to, report=report,
+                measurement=measurement, solver=solver, device=device, seed=seed, show_rows=not no_rows,
+                as_json=as_json,
+                table={
+                    "--target": target, "--query": query, "--id": id_column, "--group": group, "--time": time,
+                    "--model": model, "--trust-pickle": trust_pickle, "--evidence": evidence,
+                    "--model-card": model_card,
+                },
+            ),
+            current(),
+        )  # fmt: skip
+        return
+    from upweight.cli.explaining import Job, run
+    from upweight.cli.page import require_host
+
+    require_host(device)
     run(
         Job(
             data=data, target=target, rows=tuple(row or ()), query=query, worst=worst, id_column=id_column, group=group,
             time=time, model=model, trust_pickle=trust_pickle, keep=keep, to=to, report=report, measurement=measurement,
             solver=solver, seed=seed, show_rows=not no_rows, as_json=as_json,
+            evidence=evidence, model_card=model_card,
         ),
         current(),
     )  # fmt: skip

@@ -3,10 +3,10 @@
 Stands on workflows and page.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
+from upweight.cli.explain_job import Job, places, question_of
 from upweight.cli.facts import data_facts, provenance
 from upweight.cli.forms import FORM, explanation_form, held_out_form
 from upweight.cli.opening import open_said
@@ -15,68 +15,65 @@ from upweight.cli.progress import Progress
 from upweight.display.blocks import Block, Command, Facts
 from upweight.display.html import write_report
 from upweight.errors import FileError, InputError, listed
+from upweight.evidence import Evidence, explained
 from upweight.workflows.asked import Asked, ask_query, ask_rows, ask_worst
-from upweight.workflows.effort import LONG, seconds_to_explain
-from upweight.workflows.explain import CHECKED, explain
+from upweight.workflows.effort import LONG, in_words, seconds_to_explain, seconds_to_prove
+from upweight.workflows.explain import explain
 from upweight.workflows.explanation import Explanation
 from upweight.workflows.pages import answer, document
 from upweight.workflows.table_model import TableModel
 
-__all__ = ["Job", "run"]
+__all__ = ["Job", "answered", "recorded", "run"]
 
 WORST = 5
 
 
-@dataclass(frozen=True)
-class Job:
-    """The options of the command."""
-
-    data: Path
-    target: str | None
-    rows: tuple[str, ...]
-    query: Path | None
-    worst: int | None
-    id_column: str | None
-    group: str | None
-    time: str | None
-    model: Path | None
-    trust_pickle: bool
-    keep: bool
-    to: str | None
-    report: Path | None
-    measurement: str | None
-    solver: str
-    seed: int
-    show_rows: bool
-    as_json: bool
-
-
 def run(job: Job, progress: Progress) -> None:
-    """Answers on stdout; the report where it was asked for.
+    """Answers on stdout; the report, the record and the model card where they were asked for.
 
     Raises: UpweightError.
     """
     _require_one_question(job)
-    if job.report is not None:
-        require_place(job.report)
+    for path in places(job):
+        require_place(path)
+    opened, table, explanation = answered(job, progress)
+    failed = _write(job, opened, table, explanation, progress)
+    _print(job, table, explanation, progress)
+    if failed is not None:
+        raise failed
+
+
+def answered(
+    job: Job, progress: Progress, once_open: Callable[[TableModel], None] = lambda opened: None
+) -> tuple[TableModel, TableModel, Explanation]:
+    """The table as it was opened, without the rows that are asked about, and what was found.
+
+    once_open: told the table before anything is asked of it.
+    Raises: UpweightError.
+    """
     opened = open_said(
         job.data, job.target, job.id_column, job.group, job.time, job.model, job.trust_pickle, job.solver, job.seed,
         progress,
     )  # fmt: skip
+    once_open(opened)
     asked = _ask(job, opened)
     table = asked.table
     predictions = len(asked.rows)
     flips = table.influence.adapted.kind == "classification" or job.to is not None
-    seconds = seconds_to_explain(table.influence, predictions, CHECKED, flips)
+    seconds = seconds_to_explain(table.influence, predictions, job.checked, flips)
+    if job.evidence is not None or job.model_card is not None:
+        seconds += seconds_to_prove(table.influence, predictions, job.shown)
     if seconds > LONG:
         disk = f" and under 3 MB of disk for {job.report}" if job.report else ""
-        progress.say(f"This will take about {_rounded(seconds)}{disk}.")
+        progress.say(f"This will take about {in_words(seconds)}{disk}.")
     progress.begin(predictions + 2, "explaining")
     explanation = explain(
         table.influence,
         asked.x,
         asked.y,
         measurement=job.measurement,
+        shown=job.shown,
+        check_rows=job.checked,
         to=_goal(job.to, table),
         held_out=(table.x(table.held_out), table.y(table.held_out)) if len(table.held_out) else None,
         rows=table.rows,
@@ -90,36 +87,59 @@ def run(job: Job, progress: Progress) -> None:
         progress=progress,
     )
     progress.close()
-    failed = _write(job, table, explanation, progress)
-    _print(job, table, explanation, progress)
-    if failed is not None:
-        raise failed
+    return opened, table, explanation
 
 
-def _write(job: Job, table: TableModel, explanation: Explanation, progress: Progress) -> FileError | None:
-    """The report; what went wrong is raised only once the answer, which is there, has been printed."""
-    if job.report is None:
-        return None
+def _write(
+    job: Job, opened: TableModel, table: TableModel, explanation: Explanation, progress: Progress
+) -> FileError | None:
+    """The files that were asked for; what went wrong is raised only once the answer, which is there, is printed."""
+    failed = None
     try:
-        write_report(_report(job, table, explanation), job.report)
+        if job.report is not None:
+            write_report(_report(job, table, explanation), job.report)
+            progress.written.append(str(job.report))
     except FileError as error:
-        return error
-    progress.written.append(str(job.report))
-    return None
+        failed = error
+    if job.evidence is None and job.model_card is None:
+        return failed
+    record = recorded(job, opened, table, explanation)
+    for path, write in ((job.evidence, record.save), (job.model_card, record.save_model_card)):
+        try:
+            if path is not None:
+                write(path)
+                progress.written.append(str(path))
+        except FileError as error:
+            failed = failed or error
+    return failed
+
+
+def recorded(job: Job, opened: TableModel, table: TableModel, explanation: Explanation) -> Evidence:
+    """The evidence record of what was found."""
+    asked = question_of(job, table.target, explanation.kind)
+    command = command_line("explain", job.data, _options(job, table))
+    return explained(explanation, opened.influence, table.influence, asked, command, left_out=opened.cell_notes)
 
 
 def _print(job: Job, table: TableModel, explanation: Explanation, progress: Progress) -> None:
     """The answer on stdout."""
-    report = progress.written[-1] if progress.written else None
+    report, record, card = (
+        str(path) if path is not None and str(path) in progress.written else None
+        for path in (job.report, job.evidence, job.model_card)
+    )
     if job.as_json:
         head = {"upweight": FORM, "command": "explain", "data": str(job.data), "seed": job.seed}
         head |= {"held_out": held_out_form(table)}
-        tail = {"report": report, "seconds": round(progress.seconds, 2)}
+        tail = {"report": report, "evidence": record, "model_card": card, "seconds": round(progress.seconds, 2)}
         print_json({**head, **explanation_form(explanation, job.show_rows), **tail})
         return
     last: list[Block] = []
     if report is not None:
         last.append(Facts((("Report", f"{report}     open it in a browser; it needs no internet"),)))
+    if record is not None:
+        last.append(Facts((("Evidence", f"{record}     file it; it names rows and holds none of their contents"),)))
+    if card is not None:
+        last.append(Facts((("Model card", card),)))
     last.append(Command(_next(job, table, explanation)))
     print_page(
         answer(
@@ -203,19 +223,25 @@ def _options(job: Job, table: TableModel) -> list[tuple[str, object]]:
         ("--seed", job.seed or None),
         ("--no-rows", not job.show_rows),
         ("--report", job.report),
+        ("--evidence", job.evidence),
+        ("--model-card", job.model_card),
     ]
 
 
 def _next(job: Job, table: TableModel, explanation: Explanation) -> str:
     """What is worth doing next: one row alone, else the report, else the check."""
-    kept = [o for o in _options(job, table) if o[0] not in ("--row", "--worst", "--query", "--report", "--to")]
+    if job.evidence is not None:
+        again: list[tuple[str, object]] = [
+            ("--evidence", job.evidence),
+            ("--model", job.model),
+            ("--trust-pickle", job.trust_pickle),
+        ]
+        return command_line("check", job.data, again)
+    options = [o for o in _options(job, table) if o[0] != "--model-card"]
+    kept = [o for o in options if o[0] not in ("--row", "--worst", "--query", "--report", "--to")]
     if len(explanation.predictions) > 1 and job.query is None:
         return command_line("explain", job.data, [*kept, ("--row", explanation.predictions[0].id)])
     if job.report is None:
-        return command_line("explain", job.data, [*_options(job, table), ("--report", "report.html")])
+        return command_line("explain", job.data, [*options, ("--report", "report.html")])
     asked = ("--keep", "--measurement")
     return command_line("check", job.data, [o for o in kept if o[0] not in asked])
-
-
-def _rounded(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

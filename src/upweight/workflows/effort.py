@@ -11,12 +11,19 @@ from upweight.influence import Influence
 from upweight.workflows.explain import FLIP_REFITS, SHOWN
 from upweight.workflows.shared import MOST
 
-__all__ = ["LONG", "seconds_to_explain", "seconds_to_fit"]
+__all__ = ["LONG", "in_words", "seconds_to_explain", "seconds_to_fit", "seconds_to_prove"]
 
 LONG = 10.0  # seconds: what takes longer is said beforehand
 TIMED = 8  # refits side by side, as the answer's own will be
 _FLOPS = 2e9  # a second, of a solver in numpy on one slow core
 _PASSES = 150  # over the rows, until a default pipeline has converged
+
+
+def in_words(seconds: float) -> str:
+    """ "12 s", "5 min", "3 h"."""
+    if seconds < 90:
+        return f"{max(1.0, seconds):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def seconds_to_fit(rows: int, columns: int, outputs: int = 2) -> float:
@@ -38,3 +45,14 @@ def seconds_to_explain(influence: Influence, predictions: int, checked: int, fli
     refits = predictions * (3 * SHOWN + (FLIP_REFITS if flips else 0) + (MOST if predictions > 1 else 0))
     refits += checked + overall
     return (predictions + 1) * scored + refits * each
+
+
+def seconds_to_prove(influence: Influence, predictions: int, shown: int, overall: int = 5) -> float:
+    """Of the certificates in an evidence record, at the pace of one: a removal of either kind, and the flip."""
+    attribution = influence.attribution
+    if not attribution.refits_shown:
+        return 0.0
+    states, _ = attribution.refitted([[0]])
+    start = time.perf_counter()
+    attribution.certificate([0], states[0])
+    return (predictions * (2 * shown + 1) + overall) * (time.perf_counter() - start)
