@@ -5,6 +5,7 @@ Every fault of a kind is named at once, by module path. Stands on torch_forward;
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,18 +16,25 @@ from torch.nn.parameter import UninitializedParameter
 from upweight.adapters.torch_forward import call
 from upweight.errors import InputError, UnsupportedModel, listed
 
-__all__ = ["refuse_mixing", "refuse_model", "refuse_training_mode", "tolerance"]
+__all__ = ["MODEL_CHECKS", "refuse_mixing", "refuse_model", "refuse_training_mode", "tolerance"]
 
 MANY = 12  # layers named in one error
 SEEN = 8  # rows of a trial batch
 
 
-def refuse_model(model: object) -> tuple[torch.device, torch.dtype]:
+def refuse_model(model: Any) -> tuple[torch.device, torch.dtype]:
     """The one device and type of the model's parameters.
 
     Raises: UnsupportedModel for what is no module, has no parameters, is spread over devices, or is in half precision;
     InputError for parameters that are NaN or infinite.
     """
+    for check in MODEL_CHECKS:
+        check(model)
+    return _device(model), next(value.dtype for value in model.parameters() if value.is_floating_point())
+
+
+def _refuse_kind(model: Any) -> None:
+    """What has no parameters to ask about."""
     if not isinstance(model, nn.Module):
         raise UnsupportedModel(
             f"model is a {type(model).__name__}, not a torch.nn.Module. Give the module; Influence.from_sklearn takes "
@@ -40,27 +48,45 @@ def refuse_model(model: object) -> tuple[torch.device, torch.dtype]:
     lazy = [name for name, value in parameters.items() if isinstance(value, UninitializedParameter)]
     if lazy:
         raise UnsupportedModel(f"{listed(lazy)} have no shape yet. Run the model on one batch, and train it, first.")
-    devices = {str(value.device): name for name, value in parameters.items()}
+
+
+def _refuse_places(model: Any) -> None:
+    """Several devices, or none."""
+    devices = {str(value.device): name for name, value in model.named_parameters()}
     if len(devices) > 1:
         spread = "; ".join(f"{name!r} on {device}" for device, name in devices.items())
         raise UnsupportedModel(f"the model is spread over devices ({spread}). Move all of it to one: model.to(device).")
-    device = next(iter(parameters.values())).device
-    if device.type == "meta":
+    if _device(model).type == "meta":
         raise UnsupportedModel("the model is on the 'meta' device, where parameters have no values. Load a checkpoint.")
-    types = {value.dtype: name for name, value in parameters.items() if value.is_floating_point()}
+
+
+def _refuse_types(model: Any) -> None:
+    """Half precision, or several types."""
+    types = {value.dtype: name for name, value in model.named_parameters() if value.is_floating_point()}
     if len(types) != 1 or next(iter(types)) not in (torch.float32, torch.float64):
         seen = "; ".join(f"{name!r} in {str(dtype).removeprefix('torch.')}" for dtype, name in types.items())
         raise UnsupportedModel(
             f"the model's parameters are {seen or 'no floats'}. Second derivatives need one type, float32 or float64: "
             "model.float() or model.double()."
         )
-    broken = [name for name, value in parameters.items() if not bool(torch.isfinite(value).all())]
+
+
+def _refuse_broken(model: Any) -> None:
+    """NaN in the parameters."""
+    parameters = [(name, value) for name, value in model.named_parameters() if value.device.type != "meta"]
+    broken = [name for name, value in parameters if not bool(torch.isfinite(value).all())]
     if broken:
         raise InputError(
             f"parameters {listed(broken)} of {type(model).__name__} hold NaN or infinity: training diverged, or the "
             "checkpoint is broken. Load one from before."
         )
-    return device, next(iter(types))
+
+
+MODEL_CHECKS = (_refuse_kind, _refuse_places, _refuse_types, _refuse_broken)  # the first is needed by the others
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
 
 
 def refuse_training_mode(model: nn.Module) -> None:

@@ -21,7 +21,7 @@ from upweight.network import Network
 from upweight.network_health import first_nonfinite
 from upweight.shapes import Array
 
-__all__ = ["DIVIDES", "Reading", "read"]
+__all__ = ["DIVIDES", "Reading", "read", "refuse_nonfinite_outputs"]
 
 SEEN = 8  # rows that show which parameters the loss reads
 DIVIDES = {
@@ -72,7 +72,7 @@ def read(model: Any, loss: Any, data: Any, penalty: Any, params: Any, normalizat
     rows = read_rows(data, device, dtype)
     outputs = outputs_of(model, rows.inputs)
     refuse_mixing(model, rows.inputs)
-    _refuse_nonfinite(model, rows, outputs)
+    refuse_nonfinite_outputs(model, rows, outputs)
     row_loss = read_loss(loss, outputs, rows.targets, rows.ids)
     head = find_head(model, rows.inputs, outputs)
     chosen, notes = choose(model, params, head.path if head else None, penalty)
@@ -83,7 +83,7 @@ def read(model: Any, loss: Any, data: Any, penalty: Any, params: Any, normalizat
     return Reading(model, rows, row_loss, chosen, penalties, normalization, train, head, said)
 
 
-def _refuse_nonfinite(model: nn.Module, rows: Rows, outputs: Tensor) -> None:
+def refuse_nonfinite_outputs(model: nn.Module, rows: Rows, outputs: Tensor) -> None:
     """Raises: InputError that names the first layer and row where numbers stop being finite."""
     if bool(torch.isfinite(outputs).all()):
         return

@@ -23,10 +23,10 @@ from upweight.tables.infer import Columns, infer, labelled, likely_targets
 from upweight.tables.inputs import inputs_for
 from upweight.tables.model_file import ModelFile, load_model
 from upweight.tables.parts import parts
-from upweight.tables.read import read_table
+from upweight.tables.read import Table, read_table
 from upweight.tables.target import require_column
 
-__all__ = ["TableModel", "open_table"]
+__all__ = ["TableModel", "open_table", "target_of", "with_ids"]
 
 Positions = NDArray[np.int64]
 
@@ -113,12 +113,8 @@ def open_table(
     """
     table = read_table(path)
     stored = None if model is None else load_model(model, trust_pickle)
-    target = target or (stored.target if stored else None)
-    if target is None:
-        likely = likely_targets(table.frame)
-        columns = f"Likely: {listed(likely, 5)}." if likely else f"There are {listed(list(table.frame.columns), 20)}."
-        raise InputError(f"{os.fspath(path)}: which column is to be predicted? Give --target. {columns}")
-    frame = _with_ids(table.frame, target, id_column)
+    target = target_of(table, target or (stored.target if stored else None))
+    frame = with_ids(table.frame, target, id_column)
     rows, left_out = labelled(frame, target)
     if left_out:  # whole numbers beside an empty cell are whole numbers again
         frame = frame.assign(**{target: rows[target].astype(object).reindex(frame.index)})
@@ -127,6 +123,18 @@ def open_table(
     if stored is None:
         return _fitted(source, solver, seed, before_fit)
     return _loaded(source, stored, solver)
+
+
+def target_of(table: Table, target: str | None) -> str:
+    """The column to predict.
+
+    Raises: InputError that names likely ones where none was given.
+    """
+    if target is not None:
+        return target
+    likely = likely_targets(table.frame)
+    columns = f"Likely: {listed(likely, 5)}." if likely else f"There are {listed(list(table.frame.columns), 20)}."
+    raise InputError(f"{table.path}: which column is to be predicted? Give --target. {columns}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,7 +247,7 @@ def _prepared(some: pd.DataFrame, columns: Columns) -> pd.DataFrame:
     return prepare(some, columns)
 
 
-def _with_ids(frame: pd.DataFrame, target: str, id_column: str | None) -> pd.DataFrame:
+def with_ids(frame: pd.DataFrame, target: str, id_column: str | None) -> pd.DataFrame:
     """The frame under the user's ids.
 
     Raises: InputError if there is no such column, if it has gaps, or names two rows the same.
