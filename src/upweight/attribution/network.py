@@ -115,7 +115,7 @@ class NetworkAttribution:
     @property
     def reason(self) -> str:
         """Why this solver, and on which curvature."""
-        return f"{self._why}; of {self.regime.reason}"
+        return f"{self._why}; {self.regime.reason}"
 
     @property
     def refits_shown(self) -> bool:

@@ -94,10 +94,10 @@ def decide(network: Network, solver: Solver, damping: float | str) -> Regime:
             return Regime(network, exact, prepared, solution.x[0], added, bend, left, "optimum", _optimum(left, added))
     else:
         left = math.inf
-    gauss = GGN(network)
+    gauss = written(GGN(network))
     least = float(network.penalty.max()) if network.size else 0.0
     delta = max(least, SHARE * mean_eigenvalue(gauss).value) if damping == "auto" else added
-    curvature = written(gauss.damped(delta))
+    curvature = gauss.damped(delta)
     why = _proximal(bend, left, delta, damping == "auto")
     return Regime(network, curvature, solver.prepare(curvature), None, delta, bend, left, "proximal", why)
 
@@ -112,7 +112,7 @@ def solver_for(network: Network) -> tuple[Solver, str]:
 
 def written(curvature: Any) -> Curvature:
     """Written out where it has few parameters."""
-    return Written(curvature.dense()) if curvature.size <= WRITTEN_OUT else curvature
+    return Written(curvature.dense(), curvature.name) if curvature.size <= WRITTEN_OUT else curvature
 
 
 def _ends(curvature: Any) -> tuple[float, float]:
@@ -124,7 +124,7 @@ def _ends(curvature: Any) -> tuple[float, float]:
 
 
 def _optimum(left: float, damping: float) -> str:
-    said = "the exact Hessian" + (f" with damping {number(damping)}" if damping else "")
+    said = f"damped by {number(damping)}, as given" if damping else "undamped, at a minimum"
     if left > 1e-6:
         lower = f"a Newton step would lower its objective by {50.0 * left**2:.2g} %"
         said += f", with the gradient that training left ({lower})"
@@ -137,4 +137,4 @@ def _proximal(bend: float, left: float, delta: float, auto: bool) -> str:
     else:
         why = f"training is not at a minimum: a Newton step would lower its objective by {50.0 * left**2:.2g} %"
     rule = "max(penalty, a tenth of its mean eigenvalue)" if auto else "as given"
-    return f"the Gauss-Newton matrix with damping {number(delta)} ({rule}), because {why}"
+    return f"damped by {number(delta)} ({rule}), because {why}"

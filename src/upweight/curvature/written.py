@@ -16,6 +16,7 @@ class Written:
     """The matrix [p, p] plus a diagonal of its own."""
 
     matrix: Float[Array, "p p"]
+    name: str  # of what was written out
     diagonal: Vector | None = None
     damping: float = 0.0
 
