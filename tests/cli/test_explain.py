@@ -13,7 +13,8 @@ from sklearn.linear_model import LogisticRegression
 from tests.cli.conftest import Run, pasted
 
 TOP = ["upweight", "command", "data", "seed", "held_out", "id", "target", "kind", "model", "train_rows", "predictions"]
-TOP += ["harmful_overall", "shared_harm", "check", "grade", "how", "meaning", "notes", "report", "seconds"]
+TOP += ["harmful_overall", "shared_harm", "check", "grade", "how", "meaning", "notes", "report", "evidence"]
+TOP += ["model_card", "seconds"]
 PREDICTION = ["id", "origin", "says", "probability", "measurement", "unit", "helpful", "harmful", "nearest", "flip"]
 PREDICTION += ["truth", "now", "row"]
 EFFECT = ["id", "estimate", "refit", "verdict", "similarity", "label", "row"]
