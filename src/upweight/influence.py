@@ -54,11 +54,13 @@ class Influence:
         solver: str | Solver = "auto",
         damping: float = 0.0,
     ) -> "Influence":
-        """A fitted linear estimator, alone or at the end of a Pipeline, with the rows it was fitted on.
+        """A fitted linear estimator or perceptron, alone or at the end of a Pipeline, with the rows it was fitted on.
 
-        solver: "auto", "cholesky", "woodbury", "cg", "lissa", or a solver with settings of its own. The estimator is
-        never changed. docs/models.md lists the models.
-        Raises: UnsupportedModel by name; InputError for data that the model cannot have been fitted on.
+        solver: "auto", "cholesky", "woodbury", "cg", "lissa", or a solver with settings of its own. damping: added to
+        the curvature; 0 is none, and for a perceptron what from_torch's "auto" is. The estimator is never changed.
+        docs/models.md lists the models.
+        Raises: UnsupportedModel by name; InputError for data that the model cannot have been fitted on; MissingExtra
+        for a perceptron without torch.
         """
         made = cls(adapt(estimator, X, y, sample_weight), solver, damping)
         made.source = Source(estimator, X, y, sample_weight, solver, damping)

@@ -1,4 +1,4 @@
-"""Fitted models as linear heads: one line an entry."""
+"""Fitted models as linear heads, perceptrons as networks: one line an entry."""
 
 from collections.abc import Callable
 from typing import Any
@@ -42,7 +42,7 @@ from upweight.adapters.ridge import (
 )
 from upweight.adapters.sgd import read_sgd_classifier, read_sgd_regressor
 from upweight.adapters.wrappers import unwrap
-from upweight.errors import UnsupportedModel
+from upweight.errors import MissingExtra
 
 __all__ = ["NETWORKS", "READERS", "Adapted", "Inputs", "Stationarity", "adapt"]
 
@@ -70,24 +70,23 @@ READERS: dict[type, Callable[[Task], Reading]] = {
 
 
 def adapt(estimator: Any, x: Any, y: Any, sample_weight: Any = None) -> Adapted:
-    """The user's fitted estimator, alone or inside pipelines and searches, as a linear head at its optimum.
+    """The user's fitted estimator, alone or in pipelines and searches, as a linear head at its optimum or a network.
 
-    Raises: UnsupportedModel for models that have no linear head here, by name; InputError for data that it cannot be.
+    Raises: UnsupportedModel for models that are not read here, by name; InputError for data that it cannot be;
+    MissingExtra for a perceptron without torch.
     """
     wrapped = unwrap(estimator)
-    if isinstance(wrapped.final, NETWORKS):
-        return _mlp()(wrapped, estimator, x, y, sample_weight)
+    if type(wrapped.final) in NETWORKS:
+        return _mlp(type(wrapped.final).__name__)(wrapped, estimator, x, y, sample_weight)
     return assemble(READERS, estimator, x, y, sample_weight)
 
 
-def _mlp() -> Callable[..., Adapted]:
-    """Raises: UnsupportedModel where torch is not installed."""
+def _mlp(name: str) -> Callable[..., Adapted]:
+    """Raises: MissingExtra where torch is not installed."""
     try:
         from upweight.adapters.mlp import adapt_mlp
     except ModuleNotFoundError as missing:
         if missing.name != "torch":
             raise
-        raise UnsupportedModel(
-            'a multi-layer perceptron is answered through torch, which is not installed: pip install "upweight[torch]"'
-        ) from None
+        raise MissingExtra(f"{name} needs torch: pip install 'upweight[torch]'.") from missing
     return adapt_mlp

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 
 from upweight.adapters.base import Adapted
 from upweight.adapters.inputs import count_rows, read_ids, read_weights
-from upweight.adapters.labels import class_codes
+from upweight.adapters.labels import target_names, target_unit, training_codes
 from upweight.adapters.reading import Reading, Task
 from upweight.adapters.refusals import refuse, refuse_positive
 from upweight.adapters.remarks import class_remarks, column_remarks, support_remark
@@ -57,8 +57,8 @@ def assemble(
     names = column_names(wrapped, x)
     matrix = read_matrix(wrapped, x, x, ids, names, "X")
     labels = np.asarray(y)
-    reading = reader(Task(wrapped.final, matrix, labels, weights, _target_names(y)))
-    codes = _training_codes(reading, labels)
+    reading = reader(Task(wrapped.final, matrix, labels, weights, target_names(y)))
+    codes = training_codes(labels, reading.classes)
     head = _head(reading, matrix, names(matrix.shape[1]))
     _refuse_interpolation(head, type(wrapped.final).__name__)
     sizes = yardstick(head, matrix, reading.spread)
@@ -93,7 +93,7 @@ def assemble(
         kind="classification" if reading.classes else "regression",
         classes=reading.classes,
         targets=() if reading.classes else reading.output_names,
-        unit=_target_unit(y),
+        unit=target_unit(y),
         row_ids=ids,
         labels=labels,
         rows=x,
@@ -134,25 +134,6 @@ def _features(matrix: Any) -> Features:
     return SparseFeatures(sp.csr_array(matrix)) if sp.issparse(matrix) else DenseFeatures(matrix, np.float64)
 
 
-def _training_codes(reading: Reading, labels: Array) -> Array:
-    """Class index of each training row, [n]; empty for a regression.
-
-    Raises: InputError for fewer than two classes and for more classes than rows.
-    """
-    if not reading.classes:
-        return np.zeros(0, dtype=np.int64)
-    codes = class_codes(labels, reading.classes)
-    held = np.unique(codes)
-    if len(held) < 2:
-        raise InputError(
-            f"y holds one class ({reading.classes[held[0]]!r}) in all {len(codes)} rows: nothing tells classes apart. "
-            "Give the rows that the model was fitted on."
-        )
-    if len(reading.classes) > len(codes):
-        raise InputError(f"the model has {len(reading.classes)} classes and y has {len(codes)} rows. Give all of them.")
-    return codes
-
-
 def _refuse_lost_class(codes: Array, kept: Array, classes: tuple[Any, ...]) -> None:
     if not len(kept):
         raise InputError("no rows would be left to fit on. Remove fewer.")
@@ -173,19 +154,6 @@ def _refuse_interpolation(head: LinearHead, name: str) -> None:
             f"{name} has {most} parameters without a penalty for {rows} rows: it passes through every row, so no "
             "removal has an answer. Give it a penalty (Ridge, or a finite C), or fewer columns."
         )
-
-
-def _target_names(y: Any) -> tuple[str, ...]:
-    columns = getattr(y, "columns", None)
-    if columns is not None:
-        return tuple(str(name) for name in columns)
-    name = getattr(y, "name", None)
-    return (str(name) if name is not None else "y",)
-
-
-def _target_unit(y: Any) -> str:
-    names = _target_names(y)
-    return names[0] if len(names) == 1 and names[0] != "y" else "target units"
 
 
 def _convention(reading: Reading, wrapped: Unwrapped) -> str:

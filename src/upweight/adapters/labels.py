@@ -21,6 +21,9 @@ __all__ = [
     "count_steps",
     "number_encoder",
     "refuse_missing",
+    "target_names",
+    "target_unit",
+    "training_codes",
 ]
 
 
@@ -44,6 +47,25 @@ def class_codes(y: Any, classes: Sequence[Any], where: str = "y") -> Array:
             f"{where} holds {count(len(rows), 'label')} that the model was not fitted on ({listed(strange)}; first at "
             f"position {int(rows[0])}). Its classes are {listed(list(classes), 10)}."
         )
+    return codes
+
+
+def training_codes(labels: Array, classes: tuple[Any, ...]) -> Array:
+    """Class index of each training row, [n]; empty for a regression.
+
+    Raises: InputError for fewer than two classes and for more classes than rows.
+    """
+    if not classes:
+        return np.zeros(0, dtype=np.int64)
+    codes = class_codes(labels, classes)
+    held = np.unique(codes)
+    if len(held) < 2:
+        raise InputError(
+            f"y holds one class ({classes[held[0]]!r}) in all {len(codes)} rows: nothing tells classes apart. "
+            "Give the rows that the model was fitted on."
+        )
+    if len(classes) > len(codes):
+        raise InputError(f"the model has {len(classes)} classes and y has {len(codes)} rows. Give all of them.")
     return codes
 
 
@@ -109,6 +131,21 @@ def class_factors(
         plain = {_plain(label): float(factor) for label, factor in class_weight.items()}
         return np.array([plain.get(_plain(label), 1.0) for label in classes])
     raise UnsupportedModel(f"class_weight={class_weight!r} is not known here. Use a dict, 'balanced' or None.")
+
+
+def target_names(y: Any) -> tuple[str, ...]:
+    """What the user calls the target, or the targets; ("y",) where y has no name."""
+    columns = getattr(y, "columns", None)
+    if columns is not None:
+        return tuple(str(name) for name in columns)
+    name = getattr(y, "name", None)
+    return (str(name) if name is not None else "y",)
+
+
+def target_unit(y: Any) -> str:
+    """The name of one target that has one."""
+    names = target_names(y)
+    return names[0] if len(names) == 1 and names[0] != "y" else "target units"
 
 
 def _plain(label: Any) -> Any:

@@ -1,49 +1,47 @@
-"""MLPClassifier and MLPRegressor as networks: their layers as torch modules in float64, answered as from_torch's are.
+"""MLPClassifier and MLPRegressor as networks, answered as from_torch's are; lbfgs fits at the minimum they head for.
 
-The objective is the one whose gradient scikit-learn follows: losses summed over outputs, α ‖W‖² / 2 on the weights and
-not on the intercepts, divided by all rows (lbfgs: the penalty stays against the sum) or by those of a batch (sgd, adam:
-a mean, penalised with α / batch size). Stands on network and the files that read data; torch is imported when asked.
-Source: METHODS.md 1; sklearn.neural_network, _backprop.
+Stands on mlp_network and the files that read data; torch is imported when asked. Source: METHODS.md 1, 5.
 """
 
 import copy
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
-from torch.nn import functional
 
-from upweight.adapters.base import Adapted
+from upweight.adapters.base import Adapted, Stationarity
 from upweight.adapters.inputs import count_rows, read_ids, read_weights
-from upweight.adapters.labels import Encoder, class_codes, class_encoder, number_encoder
+from upweight.adapters.labels import target_names, target_unit, training_codes
+from upweight.adapters.mlp_network import batches_of, held_out, layers_of, loss_of, network_of, write_layers
+from upweight.adapters.remarks import class_remarks, column_remarks
 from upweight.adapters.torch_trained import judge_network
 from upweight.adapters.transformed import column_names, read_matrix
 from upweight.adapters.wrappers import Unwrapped, refuse_unfitted, replaced
 from upweight.attribution.network import NetworkAttribution
 from upweight.attribution.network_inputs import NetworkInputs
-from upweight.errors import InputError, UnsupportedModel
-from upweight.network import Network, RowLoss
-from upweight.output_loss import Logistic, OutputLoss, Poisson, Separate, Softmax, Squared
+from upweight.display.words import count
+from upweight.errors import InputError
+from upweight.network import Network
+from upweight.removal.network_refit import refit_network
 from upweight.removal.retraining import Retraining
 from upweight.shapes import Array
 from upweight.solvers import Solver
 
 __all__ = ["adapt_mlp"]
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "relu": nn.ReLU,
-    "tanh": nn.Tanh,
-    "logistic": nn.Sigmoid,
-    "identity": nn.Identity,
-}
-DIVIDES = {
-    "sum": "a refit keeps the penalty fixed against the sum of the losses of the rows that are left",
-    "mean": "a refit divides the loss by the total weight of the rows that are left",
-}
+WHOLE = "a refit keeps the penalty fixed against the sum of the losses of the rows that are left"
+BATCHES = "a refit weighs the rows 0 and keeps, in each batch, the penalty fixed against the sum of the losses"
+OTHER = 1e-3  # relative difference from the loss that lbfgs ended with: float32 and clipped probabilities stay below
+DENSE = 1000  # parameters up to which a minimum is sought by Newton steps
+AFFORDABLE = 1e9  # n p² up to which it is, some seconds
 
 
 def adapt_mlp(wrapped: Unwrapped, estimator: Any, x: Any, y: Any, sample_weight: Any) -> Adapted:
@@ -58,14 +56,17 @@ def adapt_mlp(wrapped: Unwrapped, estimator: Any, x: Any, y: Any, sample_weight:
         raise InputError(f"X has {n} rows and y has {count_rows(y, 'y')}. Give one target per row.")
     ids, weights = read_ids(x, y, n), read_weights(sample_weight, n)
     names = column_names(wrapped, x)
-    matrix = _dense(read_matrix(wrapped, x, x, ids, names, "X"))
+    given = read_matrix(wrapped, x, x, ids, names, "X")
+    matrix = _dense(given)
     labels = np.asarray(y)
-    classes, encode, loss, row_loss = _loss(final, labels)
+    classes, encode, loss, row_loss = loss_of(final, labels)
     targets = encode(labels)
-    form = "sum" if final.solver == "lbfgs" else "mean"
-    module = _module(final)
-    network = _network(final, module, row_loss, matrix, targets, weights, form)
-    refits = Retraining(_training(final, matrix, labels), network)
+    codes = training_codes(labels, classes)
+    batches = batches_of(final, n)
+    network = network_of(final, row_loss, matrix, targets, weights, batches)
+    refits = Retraining(_training(final, given, labels), network)
+    settled, stationarity = _at_minimum(final, network, _judge(final, network))
+    remarks = [*column_remarks(given, x, names(matrix.shape[1])), *class_remarks(codes, classes)]
 
     def attribution(objective: Network, solver: str | Solver, damping: float | str) -> NetworkAttribution:
         return NetworkAttribution(
@@ -79,18 +80,18 @@ def adapt_mlp(wrapped: Unwrapped, estimator: Any, x: Any, y: Any, sample_weight:
 
     def rebuild(state: Mapping[str, Tensor]) -> Any:
         moved = copy.deepcopy(final)
-        _write(moved, state)
+        write_layers(moved, state)
         return replaced(copy.deepcopy(estimator), moved)
 
     kept = [f"preprocessing ({', '.join(wrapped.transformers)})"] if wrapped.transformers else []
     kept += ["the settings that the search chose"] if wrapped.searched else []
     return Adapted(
-        objective=network,
+        objective=settled,
         attribution=attribution,
         kind="classification" if classes else "regression",
         classes=classes,
-        targets=() if classes else tuple(f"y{k}" for k in range(loss.outputs)) if loss.outputs > 1 else ("y",),
-        unit=str(getattr(y, "name", None) or "target units"),
+        targets=() if classes else _output_names(y, loss.outputs),
+        unit=target_unit(y),
         row_ids=ids,
         labels=labels,
         rows=x,
@@ -98,121 +99,83 @@ def adapt_mlp(wrapped: Unwrapped, estimator: Any, x: Any, y: Any, sample_weight:
         read_target=lambda query: encode(query, "y_query"),
         rebuild=rebuild,
         cold_refit=None,
-        stationarity=judge_network(network),
+        stationarity=stationarity,
         model_name=type(final).__name__,
         has_probability=bool(classes),
-        convention=DIVIDES[form] + (f"; frozen: {', '.join(kept)}" if kept else ""),
-        notes=_notes(final, form),
+        convention=(WHOLE if len(batches) == 1 else BATCHES) + (f"; frozen: {', '.join(kept)}" if kept else ""),
+        notes=(*remarks, *_notes(final, n)),
+        fitted=network.vector.numpy(),
         stages=wrapped.stages,
     )
 
 
-def _module(final: Any) -> nn.Sequential:
-    """The layers, with the fitted coefficients; its outputs are logits or linear predictors."""
-    layers: list[nn.Module] = []
-    for weight, bias in zip(final.coefs_, final.intercepts_, strict=True):
-        layer = nn.Linear(weight.shape[0], weight.shape[1], dtype=torch.float64)
-        layers += [layer, ACTIVATIONS[final.activation]()]
-        with torch.no_grad():
-            layer.weight.copy_(torch.as_tensor(weight.T.copy()))
-            layer.bias.copy_(torch.as_tensor(bias))
-    return nn.Sequential(*layers[:-1]).eval()
-
-
-def _write(final: Any, state: Mapping[str, Tensor]) -> None:
-    for k in range(len(final.coefs_)):
-        like = final.coefs_[k].dtype
-        final.coefs_[k] = state[f"{2 * k}.weight"].cpu().numpy().T.astype(like)
-        final.intercepts_[k] = state[f"{2 * k}.bias"].cpu().numpy().astype(like)
-
-
-def _loss(final: Any, labels: Array) -> tuple[tuple[Any, ...], Encoder, OutputLoss, RowLoss]:
-    """Classes, the user's labels as targets, the loss for numpy, and for torch.
-
-    Raises: UnsupportedModel for several labels a row.
-    """
-    if hasattr(final, "classes_"):
-        classes = tuple(np.asarray(final.classes_).tolist())
-        if final.out_activation_ == "softmax":
-            return classes, class_encoder(classes, lambda k: k), Softmax(len(classes)), _cross_entropy
-        if len(classes) != 2 or (labels.ndim == 2 and labels.shape[1] > 1):
-            raise UnsupportedModel(
-                f"{type(final).__name__} gives {len(classes)} labels a row at once: fit one model for each label."
-            )
-        class_codes(labels, classes)
-        return classes, class_encoder(classes, lambda k: k.astype(np.float64)), Separate(Logistic()), _binary
-    c = final.n_outputs_
-    scalar = Poisson() if getattr(final, "loss", "squared_error") == "poisson" else Squared()
-    row_loss = _poisson if isinstance(scalar, Poisson) else _half_squared
-    return (), number_encoder(c, flat=c == 1), Separate(scalar, c), row_loss
-
-
-def _cross_entropy(z: Tensor, y: Tensor) -> Tensor:
-    return functional.cross_entropy(z, y, reduction="none")
-
-
-def _binary(z: Tensor, y: Tensor) -> Tensor:
-    return functional.binary_cross_entropy_with_logits(z[:, 0], y, reduction="none")
-
-
-def _half_squared(z: Tensor, y: Tensor) -> Tensor:
-    return 0.5 * (z - y.reshape(z.shape)).square().sum(dim=1)
-
-
-def _poisson(z: Tensor, y: Tensor) -> Tensor:
-    own = y.reshape(z.shape)
-    each: Tensor = z.exp() - own * z + torch.special.xlogy(own, own) - own
-    return each.sum(dim=1)
-
-
-def _network(
-    final: Any, module: nn.Sequential, row_loss: RowLoss, matrix: Array, targets: Array, weights: Array, form: str
-) -> Network:
-    names = tuple(name for name, _ in module.named_parameters())
-    total = float(np.sum(weights))
-    if form == "sum":
-        share = final.alpha / len(matrix)
-    else:
-        share = final.alpha / (_batch_size(final, len(matrix)) * total / len(matrix))
-    penalty = [torch.full((p.numel(),), share if name.endswith("weight") else 0.0) for name, p in _named(module)]
-    return Network(
-        module=module,
-        row_loss=row_loss,
-        chosen=names,
-        inputs=torch.as_tensor(matrix),
-        targets=torch.as_tensor(targets),
-        weights=torch.as_tensor(weights),
-        penalty=torch.cat(penalty).double(),
-        normalization=form,
+def _judge(final: Any, network: Network) -> Stationarity:
+    """As any network; lbfgs left the loss that it ended with, which these rows must give again."""
+    judged = judge_network(network)
+    if final.solver != "lbfgs":
+        return judged
+    penalty = network.value - network.scale * float((network.weights * network.row_losses).sum())
+    # scikit-learn's value is a mean over the outputs of a squared error; its gradient is the sum's
+    outputs = network.c if getattr(final, "loss", "") == "squared_error" else 1
+    own = ((network.value - penalty) / outputs + penalty) * network.n / float(network.weights.sum())
+    if abs(own - final.loss_) <= OTHER * max(abs(own), abs(final.loss_), OTHER):
+        return judged
+    sentence = (
+        f"training ended with a loss of {final.loss_:.4g}, and these rows have {own:.4g}: other rows, labels or "
+        "weights than the model was fitted on"
     )
+    return replace(judged, mismatch=sentence, unconverged=None)
 
 
-def _named(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
-    return list(module.named_parameters())
+def _at_minimum(final: Any, network: Network, judged: Stationarity) -> tuple[Network, Stationarity]:
+    """The network where lbfgs was heading: it stops once its loss hardly falls, short of a minimum by what is seen."""
+    costly = network.size > DENSE or float(network.n) * network.size**2 > AFFORDABLE
+    if final.solver != "lbfgs" or judged.mismatch or costly:
+        return network, judged
+    found = refit_network(network, [()])
+    if not found.converged[0]:
+        return network, judged
+    settled = network.at(found.vectors[0])
+    there, here = (one.outputs(one.vector, one.inputs).detach() for one in (settled, network))
+    return settled, replace(judged, polished=True, moved=float((there - here).abs().max()))
 
 
-def _batch_size(final: Any, n: int) -> int:
-    return min(200, n) if final.batch_size == "auto" else min(int(final.batch_size), n)
+def _output_names(y: Any, c: int) -> tuple[str, ...]:
+    names = target_names(y)
+    return names if len(names) == c else tuple(f"y{k}" for k in range(c))
 
 
-def _training(final: Any, matrix: Array, labels: Array) -> Callable[[Tensor, int], nn.Module]:
+def _training(final: Any, matrix: Any, labels: Array) -> Callable[[Tensor, int], nn.Module]:
     """The estimator's own fit: weight 0 keeps a row's place in the order of batches, as another weight does."""
-    state = final.random_state if isinstance(final.random_state, int) else None
+    state = int(final.random_state) if _seeded(final) else None
 
     def train(weights: Tensor, seed: int) -> nn.Module:
-        model = clone(final).set_params(random_state=seed if state is None else state, warm_start=False)
-        return _module(model.fit(matrix, labels, sample_weight=weights.cpu().numpy()))
+        own = {"random_state": seed if state is None else state, "warm_start": False, "verbose": False}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the user has seen it once, and notes say it
+            model = clone(final).set_params(**own).fit(matrix, labels, sample_weight=weights.cpu().numpy())
+        return layers_of(model)
 
     return train
 
 
-def _notes(final: Any, form: str) -> tuple[str, ...]:
+def _seeded(final: Any) -> bool:
+    return isinstance(final.random_state, Integral)
+
+
+def _notes(final: Any, n: int) -> list[str]:
     notes: list[str] = []
-    if final.early_stopping:
-        notes.append("early stopping held rows out and ended training before its minimum")
-    if form == "mean" and not isinstance(final.random_state, int):
+    held = held_out(final, n)
+    if held:
+        notes.append(
+            f"early stopping held {count(held, 'row')} out and ended training before its minimum: which rows is not "
+            "known here, so they are scored as if trained on"
+        )
+    elif final.solver != "lbfgs" and final.n_iter_ >= final.max_iter:
+        notes.append(f"training ended at its step limit (max_iter={final.max_iter}), not by itself")
+    if final.solver != "lbfgs" and not _seeded(final):
         notes.append("random_state is not a number, so no refit starts where this fit did: give one to compare runs")
-    return tuple(notes)
+    return notes
 
 
 def _dense(matrix: Any) -> Array:

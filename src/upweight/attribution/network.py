@@ -155,8 +155,10 @@ class NetworkAttribution:
         start: int = self.network.position(layer).start
         return start + int(np.ravel_multi_index(at, shape))
 
-    def at(self, state: State) -> "NetworkAttribution":
-        """The same objective at another θ."""
+    def at(self, state: State | NDArray[np.float64]) -> "NetworkAttribution":
+        """The same objective at another θ, a state or a vector [p]."""
+        if isinstance(state, np.ndarray):
+            return self._around(self.network.at(self._tensor(state)))
         return self._around(self.network.with_state(state))
 
     def without(self, out: Sequence[int]) -> "NetworkAttribution":
