@@ -16,6 +16,7 @@ from upweight.shapes import Array, Float, Vector, Vectors
 __all__ = ["HeadSource"]
 
 MANY = 2e10  # flops of a pass beyond which it is float32: half a second or so in float64
+LARGE = 5e6  # numbers in rows that are float32 themselves, from which reading them in float64 is most of the pass
 SAMPLE = 64  # rows on which that is checked
 HOLDS = 2e-5  # relative error on them, for each vector
 
@@ -55,8 +56,11 @@ class HeadSource:
     def rounds(self, vectors: Vectors) -> bool:
         """Whether `dot` makes its products in float32: they are many, and on a sample of rows they hold."""
         head, k, xp = self.head, vectors.shape[0], namespace(vectors)
-        flops = 2.0 * head.n * k * head.c * head.features.columns
-        if flops < MANY or vectors.dtype != xp.float64 or not isinstance(head.features, DenseFeatures):
+        if vectors.dtype != xp.float64 or not isinstance(head.features, DenseFeatures):
+            return False
+        numbers = head.n * head.features.columns
+        single = head.features.x.dtype == namespace(head.features.x).float32 and numbers >= LARGE
+        if not single and 2.0 * numbers * k * head.c < MANY:
             return False
         at = slice(0, head.n, max(1, head.n // SAMPLE))
         part = replace(head, features=replace(head.features, x=head.features.x[at, :]))
