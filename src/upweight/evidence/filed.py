@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from upweight.display.words import count
 from upweight.errors import FileError, InputError
 from upweight.evidence.again import Reproduction, compared
 from upweight.evidence.card import card
@@ -73,17 +74,18 @@ class Evidence:
         Raises: InputError where the parameters or the training rows are other ones, by the fingerprint that differs.
         """
         mine, other = self.content["fingerprints"], found.content["fingerprints"]
-        for name, what in (("parameters", "model"), ("rows", "training rows")):
+        for name, what in (("parameters", "another model"), ("rows", "other training rows")):
             if mine[name] != other[name] and self.content["question"]["asked_by"] == "python":
                 raise InputError(
-                    f"this record is of another {what}: the fingerprint {name!r} is {mine[name]!s:.12} in the record "
+                    f"this record is of {what}: the fingerprint {name!r} is {mine[name]!s:.12} in the record "
                     f"and {other[name]!s:.12} here. Ask the model and the rows that it was made from."
                 )
         return compared(self.content, found.content, tolerance)
 
     def __repr__(self) -> str:
         answer = self.content["answer"]
-        return f"<Evidence: {len(answer['predictions'])} predictions, grade {self.content['grade']['letter']}>"
+        asked = count(len(answer["predictions"]), "prediction")
+        return f"<Evidence: {asked}, grade {self.content['grade']['letter']}>"
 
 
 def _parsed(path: Path, shown: str) -> Any:
