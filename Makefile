@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test check lint types docs test-lowest bench clean
+.PHONY: demo test check lint types docs test-lowest bench paper paper-quick paper-full clean
 
 demo: $(VENV)/.run
 	@$(BIN)/upweight demo
@@ -29,6 +29,16 @@ test-lowest: $(VENV)-lowest/.dev
 
 bench: $(VENV)/.dev
 	@$(BIN)/python benchmarks/run.py all
+
+# every experiment of Koh & Liang (2017): the table's samples; data from packages; the paper's own counts, resumable
+paper: $(VENV)/.dev
+	@$(BIN)/python experiments/koh_liang_2017/run.py
+
+paper-quick: $(VENV)/.dev
+	@$(BIN)/python experiments/koh_liang_2017/run.py --quick
+
+paper-full: $(VENV)/.dev
+	@$(BIN)/python experiments/koh_liang_2017/run.py --full
 
 clean:
 	@rm -rf $(VENV) $(VENV)-lowest docs/_build

@@ -1,0 +1,64 @@
+"""`make paper-quick`: every experiment of the paper on data that packages bring, and the table that it ends with."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAPER = ROOT / "experiments" / "koh_liang_2017"
+RESULTS = sorted((PAPER / "results").glob("*.json"))
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[int, dict[str, Any]]]:
+    """What was printed, and each row's document."""
+    out = tmp_path_factory.mktemp("paper")
+    command = [sys.executable, str(PAPER / "run.py"), "--quick", "--out", str(out)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in out.glob("*.json")]
+    assert all((out / f"{one['name']}.png").stat().st_size > 1000 for one in found)
+    return done.stdout, {one["row"]: one for one in found}
+
+
+def test_every_row_is_done_and_met(quick: tuple[str, dict[int, dict[str, Any]]]) -> None:
+    """On the stand-ins too, each named as one; the table is at most 80 columns wide."""
+    printed, found = quick
+    assert len(found) >= 1
+    for one in found.values():
+        assert one["data"].startswith("not the paper's data: "), one["name"]
+        assert one["line"]["met"] or one["line"]["shortfall"], one["line"]
+        assert all(one["line"][part] for part in ("paper", "ours", "differs"))
+    assert f"of {len(found)} rows met" in printed
+    assert max(map(len, printed.splitlines())) <= 80
+
+
+def test_the_one_row_left_comes_first(quick: tuple[str, dict[int, dict[str, Any]]]) -> None:
+    """Row 6: by a factor of 20, and the columns of age say why."""
+    numbers = quick[1][6]["numbers"]
+    assert [one["row"] for one in numbers["rows that told it so"]] == [numbers["first rows"][0]["row"]]
+    assert numbers["rows that told it so"][0]["times the next"] > 20
+    assert numbers["derivative times what stands there"][0]["columns"][0]["column"] in ("under 25", "age 15-24")
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
+def test_committed_results_are_on_the_page(path: Path) -> None:
+    """The page shows the table that is made of them, as it is, and each figure."""
+    table = (PAPER / "results" / "table.md").read_text(encoding="utf-8")
+    assert json.loads(path.read_text(encoding="utf-8"))["line"]["ours"].replace("|", "\\|") in table
+    assert f"results/{path.stem}.png" in table
+    assert "{include} ../experiments/koh_liang_2017/results/table.md" in (ROOT / "docs" / "paper.md").read_text()
+
+
+def test_unknown_row_is_refused() -> None:
+    """By number, with those that there are."""
+    command = [sys.executable, str(PAPER / "run.py"), "77", "--quick"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "no script does row 77: there are" in done.stderr
