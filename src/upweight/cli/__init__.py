@@ -10,6 +10,7 @@ import typer
 
 from upweight.cli.check import check
 from upweight.cli.demo import demo
+from upweight.cli.doctor import doctor
 from upweight.cli.explain import explain
 from upweight.cli.failures import Commands
 
@@ -29,6 +30,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(explain)
 app.command()(check)
+app.command()(doctor)
 
 
 def _version(asked: bool) -> bool:
@@ -52,6 +54,7 @@ def upweight(
     upweight demo                              a first look, one minute
     upweight explain data.csv --target label   the rows behind predictions
     upweight check data.csv --target label     how far to trust them
+    upweight doctor data.csv --target label    what would go wrong, how long
 
     Exit codes: 0 fine, 1 a finding, 2 bad input, 130 interrupted.
     """

@@ -23,6 +23,7 @@ __all__ = [
     "print_json",
     "print_page",
     "program",
+    "refuse_table_options",
     "require_host",
     "require_place",
     "took",
@@ -78,6 +79,14 @@ def written(command: str) -> str:
     """The last line of a report."""
     today = date.today()
     return f"Written on {today.day} {today:%B %Y} by upweight {command}. Nothing left this machine."
+
+
+def refuse_table_options(name: str, given: Mapping[str, object]) -> None:
+    """Raises: InputError for options that only a table has."""
+    wrong = [option for option, value in given.items() if value not in (None, False)]
+    if wrong:
+        are = "is" if len(wrong) == 1 else "are"
+        raise InputError(f"{' and '.join(wrong)} {are} for tables; {name} gives the rows and the model itself.")
 
 
 def require_host(device: str | None) -> None:

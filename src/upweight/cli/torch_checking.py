@@ -14,10 +14,10 @@ import numpy as np
 from upweight.cli.checking import QUERIES, junit_xml
 from upweight.cli.failures import FINDING
 from upweight.cli.forms import FORM, check_form, grade_form
-from upweight.cli.page import command_line, print_json, print_page, require_place, took
+from upweight.cli.page import command_line, print_json, print_page, refuse_table_options, require_place, took
 from upweight.cli.progress import Progress
 from upweight.cli.torch_explaining import ready
-from upweight.cli.torch_facts import network_facts, refuse_table_options
+from upweight.cli.torch_facts import network_facts
 from upweight.display.blocks import Block, Command, Document, Facts, Section
 from upweight.display.words import GRADES, count
 from upweight.errors import InputError

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from upweight.cli.forms import FORM, explanation_form
-from upweight.cli.page import command_line, print_json, print_page, require_place, took, written
+from upweight.cli.page import command_line, print_json, print_page, refuse_table_options, require_place, took, written
 from upweight.cli.progress import Progress
-from upweight.cli.torch_facts import network_facts, network_provenance, refuse_table_options
+from upweight.cli.torch_facts import network_facts, network_provenance
 from upweight.display.blocks import Block, Command, Facts
 from upweight.display.html import write_report
 from upweight.errors import FileError, InputError, listed

@@ -11,11 +11,10 @@ import numpy as np
 
 from upweight.display.blocks import Facts
 from upweight.display.words import count, percent
-from upweight.errors import InputError
 from upweight.workflows.reading import says
 from upweight.workflows.torch_opened import Opened, x_of, y_of
 
-__all__ = ["network_facts", "network_provenance", "refuse_table_options"]
+__all__ = ["network_facts", "network_provenance"]
 
 
 def network_facts(opened: Opened) -> list[tuple[str, str]]:
@@ -47,14 +46,6 @@ def network_provenance(opened: Opened, seed: int) -> Facts:
     parts = [f"{name} {version(name)}" for name in ("upweight", "torch", "numpy")]
     versions = ", ".join([*parts, f"Python {platform.python_version()}"])
     return Facts((("model", f"sha256 {digest.hexdigest()[:16]}"), ("versions", versions), ("seed", str(seed))))
-
-
-def refuse_table_options(name: str, given: dict[str, object]) -> None:
-    """Raises: InputError for options that only a table has."""
-    wrong = [option for option, value in given.items() if value not in (None, False)]
-    if wrong:
-        are = "is" if len(wrong) == 1 else "are"
-        raise InputError(f"{' and '.join(wrong)} {are} for tables; {name} gives the rows and the model itself.")
 
 
 def _quality(opened: Opened) -> str:

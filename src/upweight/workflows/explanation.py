@@ -14,6 +14,7 @@ from upweight.display.words import Effect, Verdict, verdict
 from upweight.influence import SmallestFlip
 from upweight.validation.check import Check
 from upweight.validation.grade import Grade
+from upweight.workflows.common import Common
 
 __all__ = [
     "NOT_REFITTED",
@@ -81,6 +82,7 @@ class Prediction:
     better: str | None  # which way of the measurement is good
     is_class: bool  # else a number
     own: RowEffect | None = None  # the row itself, where it stands among the training rows that it is explained by
+    common: tuple[Common, ...] = ()  # what the rows that move it most have in common, the clearest first
 
     @property
     def wrong(self) -> bool:

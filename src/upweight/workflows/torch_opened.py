@@ -26,7 +26,7 @@ from upweight.workflows.reading import RowsOf
 from upweight.workflows.torch_rows import Together, shown_rows
 from upweight.workflows.torch_task import TorchTask
 
-__all__ = ["Opened", "TorchAsked", "ask_rows", "ask_worst", "open_task"]
+__all__ = ["Opened", "TorchAsked", "ask_rows", "ask_worst", "open_task", "read_asked", "x_of", "y_of"]
 
 LEFT_IN = "a training row, left in"
 TAKEN_OUT = "taken out of the training rows first"
@@ -80,7 +80,7 @@ def open_task(task: TorchTask, solver: str = "auto") -> Opened:
     Raises: UnsupportedModel, InputError.
     """
     reading = read(task.model, task.loss, task.data, task.penalty, task.params, task.normalization, task.train)
-    queries, truths = _queries(task, reading)
+    queries, truths = read_asked(task, reading)
     return Opened(task, reading, _influence(task, reading, solver), queries, truths, solver)
 
 
@@ -219,8 +219,11 @@ def _influence(task: TorchTask, reading: Reading, solver: str) -> Influence:
     return Influence(understood(reading), solver, task.damping)
 
 
-def _queries(task: TorchTask, reading: Reading) -> tuple[Rows | None, bool]:
-    """Raises: InputError for queries that are no rows of this model."""
+def read_asked(task: TorchTask, reading: Reading) -> tuple[Rows | None, bool]:
+    """The function's queries, None where it gives none, and whether their truths are known.
+
+    Raises: InputError for queries that are no rows of this model.
+    """
     if task.queries is None:
         return None, False
     given, truths = task.queries, True
