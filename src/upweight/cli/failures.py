@@ -1,6 +1,6 @@
 """What the command line does with everything that goes wrong: a few lines on stderr and an exit code, in one place.
 
-0 fine · 1 a finding (a grade below --min-grade) · 2 bad input · 70 a fault of ours · 130 interrupted.
+0 fine · 1 a finding (a low grade, a record not found again) · 2 bad input · 70 a fault of ours · 130 interrupted.
 """
 
 import os

@@ -80,7 +80,7 @@ def run(job: RecordJob, progress: Progress) -> int:
     if job.as_json:
         print_json(_form(job, record, data, model, outcome, progress.seconds))
     else:
-        print_page(_page(job, record, opened, outcome, resaved, again_line(job, data, model), progress.seconds))
+        print_page(_page(job, record, table, outcome, resaved, again_line(job, data, model), progress.seconds))
     return 0 if outcome.reproduced else FINDING
 
 
@@ -153,6 +153,7 @@ def _form(
         "upweight": FORM,
         "command": "check",
         "evidence": str(job.evidence),
+        "date": record.content["date"],
         "data": str(data),
         "model": None if model is None else str(model),
         "seed": record.content["seed"],
@@ -173,18 +174,18 @@ def _form(
 def _page(
     job: RecordJob,
     record: Evidence,
-    opened: TableModel,
+    table: TableModel,
     outcome: Reproduction,
     resaved: bool,
     again: str,
     seconds: float,
 ) -> Document:
     content = record.content
-    files = " and ".join([opened.path.name, *([] if opened.model_path is None else [opened.model_path.name])])
+    files = " and ".join([table.path.name, *([] if table.model_path is None else [table.model_path.name])])
     same = f"{files}: the same by sha256"
     if resaved:
         same += "; the model file was written anew and holds the same parameters"
-    pairs = [("record", f"{job.evidence.name}, of {content['date']}"), *data_facts(opened), ("same", same)]
+    pairs = [("record", str(job.evidence)), *data_facts(table), ("same", same)]
     said: list[Block] = [Sentence(outcome.sentence, strong=True)]
     more = len(outcome.differences) - LISTED
     lines = [("differs" if i == 0 else "", str(d)) for i, d in enumerate(outcome.differences[:LISTED])]
@@ -197,7 +198,7 @@ def _page(
     ]
     return Document(
         "upweight check --evidence",
-        f"{opened.path.name}, {opened.target}",
+        f"{table.path.name}, {table.target}",
         sections=(
             Section("", "data", (Facts(tuple(pairs)),)),
             Section("", "outcome", (*said, Facts(tuple(lines)))),

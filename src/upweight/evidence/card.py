@@ -12,7 +12,7 @@ from upweight.display.words import GRADES, count, measured, number
 __all__ = ["card", "code_block", "escaped"]
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]#|~!$])")
-_OPENING = re.compile(r"^([-+=]|\d+(?=[.)]))")  # at the start of a line: a list, a heading
+_OPENING = re.compile(r"^([-+=]|\d+(?=[.)](?:\s|$)))")  # at the start of a line: a list, a heading
 _LINKS = (("://", "&#58;//"), ("www.", "www&#46;"), ("@", "&#64;"))  # what some renderers link unasked
 SHOWN = 20  # predictions; the record holds all of them
 Rows = Sequence[Mapping[str, Any]]
