@@ -8,6 +8,7 @@ from typing import Any
 
 from upweight.influence import SmallestFlip
 from upweight.workflows.explanation import Explanation, Prediction, RowEffect, SharedHarm
+from upweight.workflows.in_common import Common
 from upweight.workflows.json_values import as_number, as_plain, check_form, grade_form
 from upweight.workflows.table_model import TableModel
 
@@ -74,6 +75,7 @@ def _prediction(prediction: Prediction, show_rows: bool) -> dict[str, Any]:
         out["own"] = _effect(prediction.own, show_rows)
     if show_rows:
         out |= {"truth": as_plain(prediction.truth), "now": as_number(prediction.now), "row": _row(prediction.row)}
+        out["in_common"] = [_common(one) for one in prediction.common]
     return out
 
 
@@ -89,6 +91,21 @@ def _effect(effect: RowEffect, show_rows: bool) -> dict[str, Any]:
     if show_rows:
         out |= {"label": as_plain(effect.label), "row": _row(effect.row)}
     return out
+
+
+def _common(common: Common) -> dict[str, Any]:
+    return {
+        "side": common.side,
+        "column": common.slice.column,
+        "kind": common.slice.kind,
+        "words": common.slice.words,
+        "hits": common.hits,
+        "of": common.of,
+        "share": as_number(common.share),
+        "p": as_number(common.p),
+        "tried": common.tried,
+        "sentence": common.sentence,
+    }
 
 
 def _shared(shared: SharedHarm | None) -> dict[str, Any] | None:

@@ -21,10 +21,12 @@ from upweight.scores import Scores
 from upweight.validation.check import Check
 from upweight.validation.grade import Grade
 from upweight.workflows.explanation import NOT_REFITTED, Explanation, Prediction, RowEffect
+from upweight.workflows.in_common import LEADING, Common, in_common, leading
 from upweight.workflows.measured import ERROR, chosen, scored
 from upweight.workflows.overall import harmful_overall
 from upweight.workflows.reading import RowsOf, plain, real_changes, rows_of, says
 from upweight.workflows.shared import shared_harm
+from upweight.workflows.slices import Slices, slices_of
 
 __all__ = ["CHECKED", "FLIP_REFITS", "SHOWN", "Progress", "explain", "worst"]
 
@@ -77,6 +79,12 @@ def explain(
     as_they_are = rows_of(influence.adapted.rows if rows is None else rows)
     asked = rows_of(X if queries is None else queries)
     read, sure = says(influence, X)
+    slices = slices_of(
+        influence.adapted.rows if rows is None else rows,
+        influence.adapted.labels,
+        target,
+        influence.adapted.kind == "classification",
+    )
     predictions: list[Prediction] = []
     grades: list[Grade] = []
     for i in range(count):
@@ -109,6 +117,7 @@ def explain(
                 better=scores.better,
                 is_class=influence.adapted.kind == "classification",
                 own=None if itself is None else _effects(scores, [itself], similarity, as_they_are)[0],
+                common=_common(scores, slices, itself),
             )
         )
         grades.append(scores.grade)
@@ -168,6 +177,15 @@ def _nearest(
 ) -> tuple[RowEffect, ...]:
     at = [int(i) for i in np.argsort(-similarity, kind="stable")[: shown + 1] if i != own][:shown]
     return _effects(scores, at, similarity, rows)
+
+
+def _common(scores: Scores, slices: Slices, own: int | None) -> tuple[Common, ...]:
+    """Of the rows that come first on each side, and on either."""
+    size = np.abs(scores.values[0])
+    sides = {}
+    for side, kind in (("either", "both"), *((kind, kind) for kind in _kinds(scores))):
+        sides[side] = leading([i for i in scores.ranked(LEADING + 2, 0, kind) if i != own], size)
+    return in_common(slices, sides)
 
 
 def _effects(

@@ -14,7 +14,7 @@ from upweight.display.words import Effect, Verdict, verdict
 from upweight.influence import SmallestFlip
 from upweight.validation.check import Check
 from upweight.validation.grade import Grade
-from upweight.workflows.common import Common
+from upweight.workflows.in_common import Common
 
 __all__ = [
     "NOT_REFITTED",

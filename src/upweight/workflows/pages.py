@@ -117,6 +117,8 @@ def _why(explanation: Explanation, prediction: Prediction, anchor: str, show_row
     blocks.append(row_cards(prediction, name, show_rows) if cards else row_table(prediction, name, show_rows))
     if prediction.own is not None:
         blocks.append(Sentence(own_sentence(prediction, name)))
+    if prediction.common and show_rows:  # it says what rows hold
+        blocks.append(Sentence(prediction.common[0].sentence))
     if flip := flip_sentence(prediction, name):
         blocks.append(Sentence(flip, strong=True))
     return Section(question(prediction, name, show_rows), anchor, tuple(blocks))
