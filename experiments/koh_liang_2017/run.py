@@ -21,6 +21,7 @@ from table import as_text, documents, write_page
 __all__ = ["SCRIPTS"]
 
 SCRIPTS = {  # the table's row: the script beside this one that does it
+    1: "components",
     6: "hospital",
 }
 

@@ -149,6 +149,20 @@ class Scores:
         order = order[key[order] < 0]
         return [int(i) for i in order[:k]]
 
+    def refits(self, rows: Sequence[Any]) -> NDArray[np.float64]:
+        """[q, r]: the real change without each of these rows (ids) alone; NaN where a refit found no optimum.
+
+        Raises: InputError for ids that there are not, and where these scores hold no model to refit.
+        """
+        if self.refitter is None:
+            raise InputError(f"there is nothing to refit: {self.no_refit}.")
+        place = {row: i for i, row in enumerate(self.row_ids)}
+        unknown = [row for row in rows if row not in place]
+        if unknown:
+            raise InputError(f"no training row has the id {listed(unknown)}. Ids are {listed(self.row_ids)}.")
+        found = self.refitter([place[row] for row in rows]) if len(rows) else np.zeros((0, len(self.values)))
+        return np.ascontiguousarray(found.T)
+
     def effect(self, change: float | None, query: int = 0) -> Effect:
         """A change of query `query`, ready to be said in words."""
         base = None if self.base is None else float(self.base[query])

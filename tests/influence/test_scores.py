@@ -1,6 +1,7 @@
 """Scores, top, self_influence and without, against models really fitted again by scikit-learn."""
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from upweight import Influence
+from upweight.errors import InputError
 
 EXACT: dict[str, Any] = {"solver": "newton-cholesky", "tol": 1e-14, "max_iter": 500}
 
@@ -65,6 +67,20 @@ def test_top_shows_real_removals(flowers: Flowers) -> None:
         assert record["label"] == flowers.y.iloc[at]
         assert [record[name] for name in flowers.x.columns] == flowers.x.iloc[at].tolist()
     assert (np.abs(frame["estimate"]).diff().dropna() <= 0).all()
+
+
+def test_refits_are_those_of_top_for_any_rows(flowers: Flowers) -> None:
+    """In the order asked, all queries at once; ids that there are not, and scores without a model, are refused."""
+    scores = flowers.influence.scores(flowers.held, flowers.held_y)
+    frame = scores.top(3, query=2)
+    found = scores.refits(list(frame["row"][::-1]))
+    assert found.shape == (30, 3)
+    np.testing.assert_allclose(found[2], frame["refit"].astype(float)[::-1], rtol=1e-12)
+    assert scores.refits([]).shape == (30, 0)
+    with pytest.raises(InputError, match="no training row has the id 'iris-999'"):
+        scores.refits(["iris-999"])
+    with pytest.raises(InputError, match="nothing to refit: these scores hold no model"):
+        replace(scores, refitter=None, no_refit="these scores hold no model").refits(list(frame["row"]))
 
 
 def test_kinds_follow_what_is_good(flowers: Flowers) -> None:

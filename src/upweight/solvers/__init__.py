@@ -1,5 +1,6 @@
 """Solvers by name: adding one is its file and one line here."""
 
+from upweight.solvers.approximate import Approximate
 from upweight.solvers.base import Prepared, Solution, Solver, Status
 from upweight.solvers.block_cg import BlockCG
 from upweight.solvers.cg import CG
@@ -7,7 +8,19 @@ from upweight.solvers.cholesky import Cholesky
 from upweight.solvers.lissa import LiSSA
 from upweight.solvers.woodbury import Woodbury
 
-__all__ = ["CG", "SOLVERS", "BlockCG", "Cholesky", "LiSSA", "Prepared", "Solution", "Solver", "Status", "Woodbury"]
+__all__ = [
+    "CG",
+    "SOLVERS",
+    "Approximate",
+    "BlockCG",
+    "Cholesky",
+    "LiSSA",
+    "Prepared",
+    "Solution",
+    "Solver",
+    "Status",
+    "Woodbury",
+]
 
 SOLVERS: dict[str, type] = {
     "cholesky": Cholesky,
