@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-import torch
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 from upweight.adapters.base import Adapted, Stationarity
 from upweight.adapters.inputs import count_rows, read_ids, read_weights
 from upweight.adapters.labels import target_names, target_unit, training_codes
-from upweight.adapters.mlp_network import batches_of, held_out, layers_of, loss_of, network_of, write_layers
+from upweight.adapters.mlp_network import batches_of, held_out, layers_of, loss_of, network_of, tensor_of, write_layers
 from upweight.adapters.remarks import class_remarks, column_remarks
 from upweight.adapters.torch_trained import judge_network
 from upweight.adapters.transformed import column_names, read_matrix
@@ -76,7 +75,7 @@ def adapt_mlp(wrapped: Unwrapped, estimator: Any, x: Any, y: Any, sample_weight:
     def read_query(query: Any) -> NetworkInputs:
         query_ids = read_ids(query, None, count_rows(query, "X_query"), unique=False)
         found = _dense(read_matrix(wrapped, query, x, query_ids, names, "X_query"))
-        return NetworkInputs(torch.as_tensor(found))
+        return NetworkInputs(tensor_of(found))
 
     def rebuild(state: Mapping[str, Tensor]) -> Any:
         moved = copy.deepcopy(final)

@@ -22,7 +22,7 @@ from upweight.network import Network, RowLoss
 from upweight.output_loss import Logistic, OutputLoss, Poisson, Separate, Softmax, Squared
 from upweight.shapes import Array
 
-__all__ = ["batches_of", "held_out", "layers_of", "loss_of", "network_of", "write_layers"]
+__all__ = ["batches_of", "held_out", "layers_of", "loss_of", "network_of", "tensor_of", "write_layers"]
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -91,12 +91,18 @@ def network_of(
         module=module,
         row_loss=row_loss,
         chosen=tuple(name for name, _ in named),
-        inputs=torch.as_tensor(matrix),
-        targets=torch.as_tensor(targets),
-        weights=torch.as_tensor(weights),
+        inputs=tensor_of(matrix),
+        targets=tensor_of(targets),
+        weights=tensor_of(weights),
         penalty=torch.cat(penalty),
         normalization="sum",
     )
+
+
+def tensor_of(array: Array) -> Tensor:
+    """The same numbers, in the same memory where torch can have it: it may be written to and runs forwards."""
+    known = np.ascontiguousarray(array)
+    return torch.as_tensor(known if known.flags.writeable else known.copy())
 
 
 def batches_of(final: Any, n: int) -> list[int]:
