@@ -33,6 +33,8 @@ TRIES = 14  # ten times the damping each: the last is a very short step down the
 SUFFICIENT = 1e-4  # Armijo's share of the predicted decrease
 SLOW = 0.2  # a step that leaves more of the decrement than this asks for a new Hessian
 LANCZOS, POWERS = 60, 12  # products
+BLIND = 4.0  # √epsilons of √F: nearer than that F does not tell a point from its minimum (flat directions: a gradient
+# of rounding is divided by next to nothing)
 ROUNDING = 20.0  # epsilons of √F + ‖θ‖_H: less of a decrement cannot be seen
 
 
@@ -176,7 +178,8 @@ def _newton(f: Network, bowl: _Bowl, tol: float) -> _Refit:
             drowned = remains > 0.5 * left and before.value - point.value <= SEEN * epsilon * abs(point.value)
         if moved is None or remains > SLOW * left:
             bowl, fresh = _Bowl.of(f.at(point.vector)), True
-    said = _why(f, bowl.lowest, bowl.largest, left <= 1e3 * goal, point.norm)
+    settled = left <= max(1e3 * goal, BLIND * epsilon**0.5 * abs(point.value) ** 0.5)
+    said = _why(f, bowl.lowest, bowl.largest, settled, point.norm)
     return _Refit(point.vector, point.norm, left, bowl.lowest, steps, said)
 
 
