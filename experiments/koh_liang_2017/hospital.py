@@ -3,7 +3,8 @@
     python experiments/koh_liang_2017/hospital.py [--quick | --full]
 
 The training set keeps one of the children who were not readmitted, and three who were. The coefficients do not point
-at it; the rows behind one child's wrong prediction do, and `features` says which column makes them so.
+at it; the rows behind one child's wrong prediction do, `features` says which column makes them so, and `explain` says
+in a sentence what they have in common.
 """
 
 from typing import Any
@@ -15,10 +16,12 @@ from matplotlib.figure import Figure
 from sklearn.linear_model import LogisticRegression
 
 from upweight import Influence
+from upweight.workflows.explain import explain
 
 __all__ = ["EXPERIMENT"]
 
 FACTOR = 20.0  # by which the children have to come first
+CHECKED = 8  # rows that `explain` checks itself on
 ROUNDING = 1e-9  # two columns that say the same share the lead
 
 
@@ -40,6 +43,8 @@ def run(run: Run) -> Outcome:
     top = scores.top(len(told) + 6)
 
     shares, named = _named_by_features(influence, case, x, query, label, first)
+    said = explain(influence, query, label, check_rows=CHECKED, rows=x).predictions[0].common
+    sentence = next((one.sentence for one in said if case.indicator in one.sentence), "")
     coefficient = np.abs(model.coef_[0])
     above = int((coefficient > coefficient[x.columns.get_loc(case.indicator)]).sum())
     tested = case.of_the_kind(case.X_test)
@@ -63,6 +68,7 @@ def run(run: Run) -> Outcome:
         "first rows": top[["row", "estimate", "refit"]].to_dict("records"),
         "times the next, plain derivative": plain,
         "derivative times what stands there": shares,
+        "explain says": [one.sentence for one in said],
         "grade": scores.grade.letter,
     }
     top = top[: len(told)]
@@ -75,13 +81,16 @@ def run(run: Run) -> Outcome:
         f"{_these(told)} {'first' if set(first) == set(told) else 'not first'}, {_span(factors)} times the next of "
         f"other people (plain derivative {_span(plain)}), within {worst:.1%} of the refit",
         f"`features` names {case.indicator} for {named} of {len(told)}",
+        f"`explain` says: {sentence[0].lower()}{sentence[1:].rstrip('.')}"
+        if sentence
+        else "`explain` says nothing of it",
     )
     line = Line(
         paper="many children become wrong; 14 of 127 coefficients are larger than the child's; the four children are "
         "30 to 40 times as influential as the next row; the child indicator contributes by far the most",
         ours="; ".join(ours),
         differs=_why(case),
-        met=set(first) == set(told) and min(factors) >= FACTOR and named == len(told) and above > 0,
+        met=set(first) == set(told) and min(factors) >= FACTOR and named == len(told) and above > 0 and sentence != "",
     )
     return Outcome(case.name, line, numbers, _picture(case, y, scores, told, shares))
 
