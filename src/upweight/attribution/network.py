@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from upweight.attribution.network_inputs import NetworkInputs, flat, numbers, parts_of
+from upweight.attribution.network_moves import estimated_moves
 from upweight.attribution.network_refits import NetworkRefits, State
 from upweight.attribution.regime import WRITTEN_OUT, Regime, decide, solver_for
-from upweight.curvature.ggn import GGN
-from upweight.curvature.hessian import Hessian
 from upweight.display.words import number
 from upweight.errors import MeasurementError, UnsupportedQuestion, listed
-from upweight.gradients.autodiff import AutodiffSource, query_directions
+from upweight.gradients.autodiff import query_directions
 from upweight.gradients.autodiff_perturbed import PerturbedNetworkSource, replaced_inputs
 from upweight.network import Network
 from upweight.output_loss import OutputLoss
@@ -30,9 +29,14 @@ from upweight.perturbation import Perturbation
 from upweight.removal.certificate import Certificate
 from upweight.removal.changed_refit import Changed
 from upweight.removal.effects import Removals
-from upweight.removal.group import SHRINKS, GroupMoves
-from upweight.removal.network_group import group_newton, plain_sum, reweighed
-from upweight.removal.network_leverage import NetworkLeverage, leverage_corrected, leverages_of
+from upweight.removal.group import GroupMoves
+from upweight.removal.network_group import reweighed
+from upweight.removal.network_leverage import (
+    NetworkLeverage,
+    leverage_corrected,
+    leverages_of,
+    where_training_ends,
+)
 from upweight.removal.retraining import Retraining
 from upweight.sensitivity import Implicit, Response
 from upweight.shapes import Bool, Float
@@ -223,7 +227,7 @@ class NetworkAttribution:
         """Change of k linear measurements without each row: "leverage" (where it is affordable) or "first_order"."""
         if removal == "leverage" and self._written:
             return Removals.of(Implicit(self.at_removal[1]), self.leverage.source, v)
-        return Removals.of(Implicit(self.prepared), AutodiffSource(self.network, self.regime.shift), v)
+        return Removals.of(Implicit(self.prepared), where_training_ends(self.network, self.regime.shift), v)
 
     def taken_out(self, removal: str) -> str:
         """How a row is taken out, in words."""
@@ -327,24 +331,8 @@ class NetworkAttribution:
 
     def moved(self, rows: Sequence[int], factors: Sequence[float]) -> GroupMoves:
         """Where θ goes, estimated, when these rows together weigh `factors` times what they did."""
-        network, regime = self.network, self.regime
-        kind = Hessian if regime.near else GGN
-        newton, after = group_newton(network, regime.curvature, kind, self.solver, rows, factors, regime.shift)
-        plain = plain_sum(AutodiffSource(network, regime.shift), self.prepared, rows, factors)
-        each = plain if not self._written else plain_sum(self.leverage.source, self.at_removal[1], rows, factors)
-        how, left = f"a Newton step on the objective with these weights: {after.how}", 0.0
-        if newton is None:
-            newton, after = each, self.at_removal[1]
-            how = "the rows' own steps added up, because without all of them the curvature bends down"
-        if regime.near:  # what one step was short of, seen from where it ends
-            there, _ = reweighed(network.at(self.vector + newton), rows, factors)
-            more = -after.apply(there.gradient[None])[0]
-            way, short = (abs(float(v @ regime.curvature.matmul(v[None])[0])) for v in (newton, more))
-            left = (short / way) ** 0.5 if way > 0 else 0.0
-            if left < SHRINKS:
-                newton, how = newton + more, f"{how}, corrected once by the gradient that it finds"
-        states = [network.at(self.vector + delta).values for delta in (newton, plain, each)]
-        return GroupMoves(states, left, how)
+        each = (self.leverage.source, self.at_removal[1]) if self._written else None
+        return estimated_moves(self.regime, self.solver, each, rows, factors)
 
     def refits_said(self) -> str:
         """Which counterfactual the refits are, and what the user's training is worth."""

@@ -34,6 +34,7 @@ __all__ = ["WRITTEN_OUT", "Regime", "decide", "solver_for"]
 NEAR = 0.1
 SHARE = 0.1  # of the mean eigenvalue
 WRITTEN_OUT = 1500  # parameters up to which a curvature is written out: p products
+HELD = 0.1  # of the lowest bend: a loss of penalty beyond it would leave a direction that nothing holds
 BENDS = 30.0  # roundings of the largest eigenvalue below which a negative one is rounding
 
 
@@ -57,10 +58,16 @@ class Regime:
         return self.counterfactual == "optimum"
 
     def at_removal(self, solver: Solver) -> tuple[Any, Prepared]:
-        """The curvature that single removals see: the penalty has lost a mean share in mean form."""
+        """The curvature that single removals see: the penalty has lost a mean share in mean form.
+
+        It keeps that share where the Hessian's lowest direction is held by little more: a network's need not be convex.
+        """
         network = self.network
         present = float((network.weights > 0).sum())
         share = float((network.shares * (network.weights > 0)).sum()) / max(1.0, present)
+        lost = network.scale * share * float(network.penalty.max())
+        if self.near and lost > HELD * self.lowest:
+            return self.curvature, self.prepared
         return self.with_penalty(1.0 - network.scale * share, solver)
 
     def with_penalty(self, factor: float, solver: Solver) -> tuple[Any, Prepared]:
