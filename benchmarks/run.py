@@ -8,8 +8,10 @@ __all__ = ["BENCHMARKS"]
 
 BENCHMARKS = {  # name: the module beside this one whose run() does it
     "convex": "convex",
+    "equality": "equality",
     "grade": "grade",
     "group": "group",
+    "lines": "lines",
 }
 
 

@@ -23,6 +23,7 @@ from torch import Tensor
 from benchmarks.peers.measure import Peer, Setting, main
 from benchmarks.peers.problem import Problem
 from benchmarks.peers.softmax import Penalised, floor, penalised_loss, train_set
+from benchmarks.peers.translation import TRANSLATIONS
 
 IN_LOSS = "in each row's loss, intercepts free"
 ROWS_A_BATCH = 2000
@@ -58,8 +59,8 @@ PEER = Peer(
         "rank=400 steps=400": Setting({"projection_dim": 400, "arnoldi_dim": 400}, IN_LOSS),
     },
     score=score,
-    to_upweight=lambda problem: 1.0,
-    translation="as it is: its Hessian is the sum over the rows",
+    to_upweight=lambda problem: TRANSLATIONS["captum"].factor(len(problem.X_train)),
+    translation=TRANSLATIONS["captum"].words,
     floor=floor,
 )
 

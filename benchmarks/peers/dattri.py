@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from benchmarks.peers.measure import Peer, Setting, main
 from benchmarks.peers.problem import Problem
 from benchmarks.peers.softmax import Penalised, floor, linear, loader, penalised_loss, query_set, train_set
+from benchmarks.peers.translation import TRANSLATIONS
 
 FEW = 5
 DAMPED = "as damping of all parameters, intercepts too"
@@ -71,8 +72,8 @@ PEER = Peer(
         "ekfac damping=0.01": _ekfac(0.01),
     },
     score=score,
-    to_upweight=lambda problem: 1.0 / len(problem.X_train),
-    translation="/ n",
+    to_upweight=lambda problem: TRANSLATIONS["dattri"].factor(len(problem.X_train)),
+    translation=TRANSLATIONS["dattri"].words,
     floor=floor,
 )
 

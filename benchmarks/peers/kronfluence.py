@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from benchmarks.peers.measure import Peer, Setting, main
 from benchmarks.peers.problem import Problem
 from benchmarks.peers.softmax import floor, linear, query_set, train_set
+from benchmarks.peers.translation import TRANSLATIONS
 
 ROWS_A_BATCH = 4096  # the size that it tries first of itself
 DAMPED = "as damping of all parameters, intercepts too"
@@ -81,8 +82,8 @@ PEER = Peer(
         "damping=0.03": _ekfac(0.03, DAMPED),
     },
     score=score,
-    to_upweight=lambda problem: 1.0 / len(problem.X_train),
-    translation="/ n",
+    to_upweight=lambda problem: TRANSLATIONS["kronfluence"].factor(len(problem.X_train)),
+    translation=TRANSLATIONS["kronfluence"].words,
     floor=floor,
 )
 

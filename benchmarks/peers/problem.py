@@ -3,8 +3,8 @@
 Stands on numpy alone, so it loads in upweight's environment and in each peer's; every file here stands on it.
 
 The caller writes an .npz with
-    X_train  float32 [n, d]      y_train  int [n], labels 0 .. c-1
-    X_query  float32 [q, d]      y_query  int [q]
+    X_train  float [n, d]        y_train  int [n], labels 0 .. c-1
+    X_query  float [q, d]        y_query  int [q]
     W        float64 [c, d]      b        float64 [c], the intercepts, free of the penalty
     lam      float               F = (1/n) sum log loss + (lam / 2) ||W||^2, as scikit-learn with C = 1 / (lam n)
 A binary problem has one logit: W [1, d], b [1], labels 0 and 1.
@@ -24,9 +24,9 @@ ARRAYS = ("X_train", "y_train", "X_query", "y_query", "W", "b", "lam")
 class Problem:
     """Rows, queries and the fitted parameters; shapes as in the module's docstring."""
 
-    X_train: NDArray[np.float32]
+    X_train: NDArray[np.floating]
     y_train: NDArray[np.int64]
-    X_query: NDArray[np.float32]
+    X_query: NDArray[np.floating]
     y_query: NDArray[np.int64]
     W: NDArray[np.float64]
     b: NDArray[np.float64]
@@ -47,15 +47,15 @@ class Problem:
         )
 
 
-def load(path: Path) -> Problem:
-    """The problem in an .npz. Raises: SystemExit naming the file and the arrays that it lacks."""
+def load(path: Path, dtype: Any = np.float32) -> Problem:
+    """The problem in an .npz, rows and queries in `dtype`. Raises: SystemExit naming the file and what it lacks."""
     with np.load(path) as file:
         missing = [name for name in ARRAYS if name not in file]
         if missing:
             raise SystemExit(f"{path}: lacks {', '.join(missing)}. Write it as benchmarks/peers/problem.py says.")
         held: dict[str, Any] = {name: file[name] for name in ARRAYS}
     for name in ("X_train", "X_query"):
-        held[name] = np.ascontiguousarray(held[name], dtype=np.float32)
+        held[name] = np.ascontiguousarray(held[name], dtype=dtype)
     for name in ("y_train", "y_query"):
         held[name] = held[name].astype(np.int64)
     return Problem(**(held | {"lam": float(held["lam"])}))

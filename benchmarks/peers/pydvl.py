@@ -20,6 +20,7 @@ from pydvl.influence.torch.util import NestedTorchCatAggregator
 from benchmarks.peers.measure import Peer, Setting, main
 from benchmarks.peers.problem import Problem
 from benchmarks.peers.softmax import Penalised, floor, linear, loader, penalised_loss, query_set, train_set
+from benchmarks.peers.translation import TRANSLATIONS
 
 ROWS_A_BLOCK = 500  # per-row gradients: four times faster a row than blocks of 2,000, as measured here
 DAMPED = "as damping of all parameters, intercepts too"
@@ -62,8 +63,8 @@ PEER = Peer(
         "cg": Setting({"method": "cg", "solve_simultaneously": True}, IN_LOSS, queries=5),
     },
     score=score,
-    to_upweight=lambda problem: 1.0 / len(problem.X_train),
-    translation="/ n",
+    to_upweight=lambda problem: TRANSLATIONS["pydvl"].factor(len(problem.X_train)),
+    translation=TRANSLATIONS["pydvl"].words,
     floor=floor,
 )
 

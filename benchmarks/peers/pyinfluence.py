@@ -17,13 +17,14 @@ from sklearn.linear_model import LogisticRegression
 
 from benchmarks.peers.measure import Peer, Setting, main
 from benchmarks.peers.problem import Problem
+from benchmarks.peers.translation import TRANSLATIONS
 
 FROM_C = "from the estimator's C, intercept free"
 
 
 def score(problem: Problem, setting: Setting) -> NDArray[np.floating]:
     attributor = InfluenceFunctions(mode="loss", **setting.options)
-    attributor.fit(_estimator(problem), problem.X_train, problem.y_train)
+    attributor.fit(estimator(problem), problem.X_train, problem.y_train)
     found: NDArray[np.floating] = attributor.explain(problem.X_query, problem.y_query)
     return found
 
@@ -42,7 +43,7 @@ def floor(problem: Problem) -> Callable[[], object]:
     return run
 
 
-def _estimator(problem: Problem) -> LogisticRegression:
+def estimator(problem: Problem) -> LogisticRegression:
     """A LogisticRegression at the problem's parameters, as if fitted there."""
     if not problem.binary:
         raise SystemExit("pyinfluence takes binary problems only: this one has several logits a row.")
@@ -60,8 +61,8 @@ PEER = Peer(
         "damping=0": Setting({"damping": 0.0}, FROM_C),
     },
     score=score,
-    to_upweight=lambda problem: 1.0,
-    translation="as it is",
+    to_upweight=lambda problem: TRANSLATIONS["pyinfluence"].factor(len(problem.X_train)),
+    translation=TRANSLATIONS["pyinfluence"].words,
     floor=floor,
     also=("numpy", "scikit-learn"),
 )

@@ -20,10 +20,10 @@ ROWS_A_BATCH = 2000
 
 
 def linear(problem: Problem) -> nn.Linear:
-    """The fitted softmax regression as one nn.Linear, float32."""
-    classes, features = problem.W.shape
-    model = nn.Linear(features, classes)
-    model.load_state_dict({"weight": torch.from_numpy(problem.W).float(), "bias": torch.from_numpy(problem.b).float()})
+    """The fitted regression as one nn.Linear, in the dtype of the problem's rows."""
+    outputs, features = problem.W.shape
+    model = nn.Linear(features, outputs, dtype=torch.from_numpy(problem.X_train[:0]).dtype)
+    model.load_state_dict({"weight": torch.from_numpy(problem.W), "bias": torch.from_numpy(problem.b)})
     return model.eval()
 
 
@@ -33,8 +33,10 @@ class Penalised(nn.Module):
     def __init__(self, problem: Problem) -> None:
         super().__init__()
         self.linear = linear(problem)
-        self.half_lam = 0.5 * problem.lam
-        self.register_buffer("fitted", self.linear.weight.detach().clone())
+        weight = self.linear.weight.detach()
+        # of the weights' dtype: a Python number times a scalar loses float32 under torch.func.hessian
+        self.register_buffer("half_lam", torch.tensor(0.5 * problem.lam, dtype=weight.dtype))
+        self.register_buffer("fitted", weight.clone())
 
     def forward(self, x: Tensor) -> Tensor:
         logits = self.linear(x)
@@ -42,9 +44,16 @@ class Penalised(nn.Module):
         return torch.cat([logits, penalty.expand(len(x), 1)], dim=1)
 
 
+def row_losses(logits: Tensor, y: Tensor) -> Tensor:
+    """Cross-entropy of each row, from one logit or one a class."""
+    if logits.shape[1] == 1:
+        return nn.functional.binary_cross_entropy_with_logits(logits[:, 0], y.to(logits.dtype), reduction="none")
+    return nn.functional.cross_entropy(logits, y, reduction="none")
+
+
 def penalised_loss(output: Tensor, y: Tensor, reduction: str = "mean") -> Tensor:
     """Cross-entropy plus the penalty's column, averaged or for each row."""
-    loss = nn.functional.cross_entropy(output[:, :-1], y, reduction="none") + output[:, -1]
+    loss = row_losses(output[:, :-1], y) + output[:, -1]
     return loss.mean() if reduction == "mean" else loss
 
 
