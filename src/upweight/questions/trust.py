@@ -49,7 +49,8 @@ def signals(question: Question, answer: Answer) -> Signals:
         quadratic=attribution.exact,
         alone=attribution.alone(answer.solutions, at),
         separable=_separable(adapted, attribution, leverage),
-        damping_change=_damping_change(attribution, answer),
+        damping_change=_damping_change(attribution, answer, 2.0),
+        damping_halved=_damping_change(attribution, answer, 0.5),
         missing=answer.missing,
     )
 
@@ -163,6 +164,6 @@ def _separable(adapted: Adapted, attribution: Attribution, leverage: float) -> b
     return largest < CERTAIN or (largest < NEARLY_CERTAIN and leverage > HELD)
 
 
-def _damping_change(attribution: Attribution, answer: Answer) -> float | None:
-    """Relative change of the solves when the damping doubles; None without damping."""
-    return attribution.damping_change(answer.solutions[0], 2.0) if answer.solutions else None
+def _damping_change(attribution: Attribution, answer: Answer, factor: float) -> float | None:
+    """Relative change of the solves when the damping is multiplied; None without damping."""
+    return attribution.damping_change(answer.solutions[0], factor) if answer.solutions else None

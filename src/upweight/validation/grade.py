@@ -45,8 +45,17 @@ class Signals:
     alone: int = 0  # rows that alone hold a direction of θ which is measured
     separable: bool = False  # every row is fitted with near certainty: only the penalty holds θ
     damping_change: float | None = None  # relative change of the scores when damping doubles
+    damping_halved: float | None = None  # the same when it halves
     missing: str | None = None  # values that could not be computed
     agreement: Agreement | None = None
+
+    @property
+    def damping_said(self) -> str:
+        """What the damping decides, in words; "" without one."""
+        if self.damping_change is None:
+            return ""
+        half = "" if self.damping_halved is None else f", half of it by {percent(self.damping_halved)}"
+        return f"twice the damping changes the scores by {percent(self.damping_change)}{half}"
 
 
 @dataclass(frozen=True)
@@ -134,8 +143,8 @@ def _from_solve(s: Signals) -> list[_Finding]:
         size = f"{s.reciprocal_condition:.0e}" if s.reciprocal_condition > 0 else "below rounding"
         reason = f"the curvature is nearly singular (reciprocal condition {size})"
         out.append(("C", reason, "drop collinear columns, scale the columns, or add a penalty"))
-    if s.damping_change is not None and s.damping_change > DAMPING:
-        out.append(("C", f"twice the damping changes the scores by {percent(s.damping_change)}", "a smaller damping"))
+    if max(s.damping_change or 0.0, s.damping_halved or 0.0) > DAMPING:
+        out.append(("C", s.damping_said, "a check against refits, which says which damping is right"))
     return out
 
 
