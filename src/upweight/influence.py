@@ -14,7 +14,7 @@ import pandas as pd
 from upweight import questions
 from upweight.adapters import Adapted, adapt
 from upweight.attribution import COUNTERFACTUALS, Attribution
-from upweight.display.words import among, count
+from upweight.display.words import count
 from upweight.errors import InputError, MissingExtra, listed
 from upweight.feature_effects import FeatureEffects
 from upweight.mainstay import Mainstay
@@ -148,20 +148,15 @@ class Influence:
 
         Raises: InputError for unknown ids, or no rows left.
         """
-        at = self.positions(rows)
-        states, converged = self.attribution.refitted([at])
-        certificate = self.attribution.certificate(at, states[0])
-        model = self.adapted.rebuild(states[0])
-        lost = (
-            "" if converged[0] else "no optimum was found: these rows alone held a class or a direction of the model; "
-        )
-        meaning = (
-            f"{self.adapted.model_name} refitted without {count(len(at), 'row')} "
-            f"({among(rows[:5])}{' …' if len(rows) > 5 else ''}); {lost}{certificate.sentence}; "
-            f"{self.adapted.convention}. This does not prove what another choice of preprocessing or settings "
-            "would give."
-        )
-        return Refit(model, tuple(rows), certificate, meaning, bool(converged[0]))
+        return self.without_each([rows])[0]
+
+    def without_each(self, groups: Sequence[RowIds]) -> tuple[Refit, ...]:
+        """`without` for each of these groups of rows (ids), all refitted side by side: many share a pass over the rows.
+
+        Raises: InputError for unknown ids, or no rows left.
+        """
+        at = [self.positions(rows) for rows in groups]
+        return questions.without(self.adapted, self.attribution, at, [list(rows) for rows in groups])
 
     def group(
         self,

@@ -224,6 +224,18 @@ def test_without_is_a_real_refit_with_a_certificate(flowers: Flowers) -> None:
         assert np.array_equal(value, getattr(flowers.model, key)), f"{key} of the user's estimator changed"
 
 
+def test_without_each_is_without_one_after_another(flowers: Flowers) -> None:
+    """Same models, same rows; each with a certificate of its own."""
+    groups = [list(flowers.x.index[:2]), [flowers.x.index[5]]]
+    for rows, refit in zip(groups, flowers.influence.without_each(groups), strict=True):
+        alone = flowers.influence.without(rows)
+        np.testing.assert_allclose(refit.model.coef_, alone.model.coef_, rtol=1e-9)
+        assert refit.rows == tuple(rows)
+        assert refit.meaning.partition(";")[0] == alone.meaning.partition(";")[0]
+        assert refit.certificate.proof
+    assert flowers.influence.without_each([]) == ()
+
+
 def test_queries_stand_alone(flowers: Flowers) -> None:
     """Scores of a query do not depend on the other queries."""
     together = flowers.influence.scores(flowers.held, flowers.held_y)

@@ -19,6 +19,7 @@ from upweight.linear_head import LinearHead
 from upweight.output_loss import OutputLoss
 from upweight.perturbation import Perturbation
 from upweight.removal.certificate import Certificate, certify
+from upweight.removal.certified import certify_each
 from upweight.removal.changed_refit import Changed, refit_changed
 from upweight.removal.effects import Removals, gradient_directions, output_directions, query_outputs
 from upweight.removal.group import GroupMoves, corrected, direction_name, group_newton, one_by_one, plain_sum
@@ -303,6 +304,10 @@ class HeadAttribution:
     def certificate(self, rows: Sequence[int], state: Vector, factors: Sequence[float] | None = None) -> Certificate:
         """What is proved of the refit without these rows, or with these factors on their weights."""
         return certify(self.head, rows, state, self.certifier, factors)
+
+    def certificates(self, sets: Sequence[Sequence[int]], states: Vectors) -> tuple[Certificate, ...]:
+        """What is proved of each refit, side by side where the penalty bounds H from below."""
+        return certify_each(self.head, sets, states, self._direct, self.certifier)
 
     def without(self, out: Sequence[int]) -> "HeadAttribution":
         """The same made ready around the refit without these rows, which keep their places with weight 0."""

@@ -20,6 +20,7 @@ from upweight.questions.own_loss import OwnLoss
 from upweight.questions.relabel import relabel
 from upweight.questions.trust import check, signals
 from upweight.questions.whole_model import hangs_on, how_many
+from upweight.questions.without import without
 from upweight.shapes import Array
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "rows_as_they_are",
     "signals",
     "strongest_rows",
+    "without",
 ]
 
 

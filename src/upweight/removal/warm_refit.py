@@ -18,7 +18,7 @@ from upweight.linear_head import LinearHead
 from upweight.shapes import Array, Float, Vectors
 from upweight.solvers import Prepared
 
-__all__ = ["Factors", "Refits", "refit_without"]
+__all__ = ["Factors", "Left", "Refits", "left_at", "refit_without"]
 
 Factors = Sequence[Sequence[float]]  # for each set of rows, one number a row
 
@@ -55,8 +55,7 @@ def refit_without(
     far it moved. `factors`: what each set's rows weigh instead, times what they did; one a row. A refit that ends
     earlier (no optimum: the removed rows held a direction alone) is finite and says `converged` False.
     """
-    c, n = head.c, head.n
-    at_once = max(1, int(MEMORY // (8.0 * n * (c * c + 4 * c) + 64.0 * head.params.size)))
+    at_once = _side_by_side(head)
     parts = [
         _refit(
             _Batch.of(head, removals[i : i + at_once], None if factors is None else factors[i : i + at_once]),
@@ -76,6 +75,38 @@ def refit_without(
         np.concatenate([part.steps for part in parts]),
         np.concatenate([part.converged for part in parts]),
     )
+
+
+@dataclass(frozen=True)
+class Left:
+    """What is left to go at each of k refits: ∇F there, a step H̃⁻¹∇F by conjugate gradients, and ∇F − H̃ step [k, p]."""
+
+    gradient: Vectors
+    step: Vectors
+    residual: Vectors
+
+
+def left_at(
+    head: LinearHead, prepared: Prepared, removals: Sequence[Sequence[int]], vectors: Vectors, tol: float = 1e-4
+) -> Left:
+    """Of the objectives without each of these sets of rows (positions) at these θ [k, p]; arguments as refit_without.
+
+    `tol`: of the step, in the norm of H; its residual is the true one.
+    """
+    at_once, xp, parts = _side_by_side(head), namespace(head.weights), []
+    for i in range(0, len(removals), at_once):
+        batch = _Batch.of(head, removals[i : i + at_once], None)
+        _, gradient, curvatures = batch.evaluate(vectors[i : i + at_once, :])
+        todo = np.ones(gradient.shape[0], dtype=bool)
+        step = -_newton_direction(batch, curvatures, prepared, gradient, todo, tol)
+        parts.append((gradient, step, gradient - batch.product(curvatures, step)))
+    return Left(*(xp.concat(list(some), axis=0) for some in zip(*parts, strict=True)))
+
+
+def _side_by_side(head: LinearHead) -> int:
+    """How many refits share a pass."""
+    c, n = head.c, head.n
+    return max(1, int(MEMORY // (8.0 * n * (c * c + 4 * c) + 64.0 * head.params.size)))
 
 
 @dataclass(frozen=True)
