@@ -87,7 +87,7 @@ def test_a_record_is_reproduced_by_the_same_model(record: Evidence, tmp_path: Pa
     ("path", "value", "where", "what"),
     [
         (("answer", "predictions", 0, "now"), 0.5, "query 1", "now"),
-        (("answer", "predictions", 0, "rows", 0, "refit"), None, "without row", "refit"),
+        (("answer", "predictions", 0, "rows", 0, "refit"), -9.0, "without row", "refit"),
         (("answer", "predictions", 0, "rows", 0, "verdict"), "harmful", "without row", "verdict"),
         (("answer", "meaning"), "nothing", "the answer", "meaning"),
         (("check", "slope"), 1.5, "the check", "slope"),
@@ -112,6 +112,20 @@ def test_each_change_is_found_where_it_is(
     assert (found.what, found.filed, found.found) == (what, value, was)
     assert "in the record" in str(found)
     assert outcome.agree == outcome.refits - (what == "refit")
+
+
+def test_a_refit_that_is_gone_or_came_from_nowhere_is_found(record: Evidence) -> None:
+    """null beside a number, either way round; a check that is gone."""
+    content = copy.deepcopy(dict(record.content))
+    content["answer"]["predictions"][0]["rows"][0]["refit"] = None
+    for first, second in ((Evidence(content), record), (record, Evidence(content))):
+        outcome = first.compare(second)
+        assert [difference.what for difference in outcome.differences] == ["refit"]
+        assert "absent" in str(outcome.differences[0])
+    less = copy.deepcopy(dict(record.content))
+    less["check"] = None
+    assert not Evidence(less).compare(record).reproduced
+    assert not record.compare(Evidence(less)).reproduced
 
 
 def test_a_number_agrees_within_the_tolerance_and_no_further(record: Evidence) -> None:
@@ -176,6 +190,9 @@ def test_a_record_of_a_network_is_estimated_only() -> None:
     assert found.content["check"] is None
     assert "(estimated)" in rows[0]["sentence"]
     assert "not refitted" in found.model_card()
+    again = found.compare(evidence(influence, influence.scores(x[:1], y[:1])))
+    assert again.refits == 0
+    assert "nothing was refitted" in again.sentence
 
 
 def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

@@ -58,12 +58,17 @@ class Reproduction:
     @property
     def sentence(self) -> str:
         """How it came out, in a line."""
-        agree = f"{self.agree:,} of {count(self.refits, 'refit')} agree to {self.tolerance:.0e}".replace("e-0", "e-")
-        if self.reproduced:
-            return f"reproduced: {agree}, and so does all else that was compared ({count(self.others, 'value')})"
-        return (
-            f"not reproduced: {agree}; {count(len(self.differences), 'thing')} of the record is not what is found now"
+        close = f"{self.tolerance:.0e}".replace("e-0", "e-")
+        agree = (
+            f"{self.agree:,} of {count(self.refits, 'refit')} {'agrees' if self.refits == 1 else 'agree'} to {close}"
         )
+        others = count(self.others, "value")
+        if not self.reproduced:
+            differ = f"{len(self.differences):,} of what it says is not what is found now"
+            return f"not reproduced: {agree}; {differ}" if self.refits else f"not reproduced: {differ}"
+        if not self.refits:
+            return f"reproduced: {others} agree to {close}; nothing was refitted, then or now"
+        return f"reproduced: {agree}, and so does all else that was compared ({others})"
 
 
 def compared(filed: Mapping[str, Any], found: Mapping[str, Any], tolerance: float) -> Reproduction:
@@ -75,15 +80,16 @@ def compared(filed: Mapping[str, Any], found: Mapping[str, Any], tolerance: floa
     versions = _versions(filed, found)
     words = "upweight" not in versions
     then, now = dict(_claims(filed, words)), dict(_claims(found, words))
-    scales = {near: max(_scales(then, near), _scales(now, near)) for near in {c.near for c in then.values()}}
+    scales = {near: _scale(now, near) for near in {c.near for c in then.values()}}
     differences, refits, agree, largest = [], 0, 0, 0.0
     for (where, what), claim in then.items():
         other = now.get((where, what), _Claim(ABSENT, claim.near))
         error = _error(claim.value, other.value, scales[claim.near])
-        refits += claim.refit
+        real = claim.refit and _has_number(claim.value)  # null: there was no refit
+        refits += real
         if error <= tolerance:
-            agree += claim.refit
-            largest = max(largest, error if claim.refit else 0.0)
+            agree += real
+            largest = max(largest, error if real else 0.0)
         else:
             differences.append(Difference(where, what, claim.value, None if other.value is ABSENT else other.value))
     for (where, what), claim in now.items():
@@ -170,11 +176,11 @@ def _item(line: list[Any], j: int) -> Any:
     return line[j] if j < len(line) else None
 
 
-def _scales(claims: Mapping[Any, _Claim], near: str) -> float:
+def _scale(found: Mapping[Any, _Claim], near: str) -> float:
     """The largest effect that a difference is read beside; 1 for what stands alone."""
     if not near:
         return 1.0
-    return max((_largest(c.value) for c in claims.values() if c.near == near), default=0.0)
+    return max((_largest(c.value) for c in found.values() if c.near == near), default=0.0)
 
 
 def _largest(value: Any) -> float:
@@ -189,8 +195,12 @@ def _error(filed: Any, found: Any, scale: float) -> float:
         return max((_error(x, y, scale) for x, y in zip(filed, found, strict=True)), default=0.0)
     if _is_number(filed) and _is_number(found):
         apart = abs(float(filed) - float(found))
-        return 0.0 if apart <= NOISE else apart / scale
+        return 0.0 if apart <= NOISE else apart / (scale or apart)
     return 0.0 if type(filed) is type(found) and filed == found else math.inf
+
+
+def _has_number(value: Any) -> bool:
+    return any(_has_number(x) for x in value) if isinstance(value, list) else _is_number(value)
 
 
 def _is_number(value: Any) -> bool:
