@@ -87,8 +87,15 @@ def question_of(job: Job, target: str, task: str) -> dict[str, Any]:
     }
 
 
-def job_of(question: Mapping[str, Any], data: Path, model: Path | None, query: Path | None, trust_pickle: bool) -> Job:
-    """The same question, asked of these files."""
+def job_of(
+    question: Mapping[str, Any],
+    data: Path,
+    model: Path | None,
+    query: Path | None,
+    evidence: Path,
+    trust_pickle: bool,
+) -> Job:
+    """The same question, asked of these files; evidence: the record that it stands in."""
     return Job(
         data=data,
         target=question["target"],
@@ -108,6 +115,7 @@ def job_of(question: Mapping[str, Any], data: Path, model: Path | None, query: P
         seed=int(question["seed"]),
         show_rows=question["with_rows"],
         as_json=False,
+        evidence=evidence,
         shown=int(question["shown"]),
         checked=int(question["checked"]),
     )

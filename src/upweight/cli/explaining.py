@@ -14,7 +14,7 @@ from upweight.cli.page import command_line, print_json, print_page, require_plac
 from upweight.cli.progress import Progress
 from upweight.display.blocks import Block, Command, Facts
 from upweight.display.html import write_report
-from upweight.errors import FileError, InputError, listed
+from upweight.errors import FileError, InputError, UpweightError, listed
 from upweight.evidence import Evidence, explained
 from upweight.workflows.asked import Asked, ask_query, ask_rows, ask_worst
 from upweight.workflows.effort import LONG, in_words, seconds_to_explain, seconds_to_prove
@@ -92,9 +92,9 @@ def answered(
 
 def _write(
     job: Job, opened: TableModel, table: TableModel, explanation: Explanation, progress: Progress
-) -> FileError | None:
+) -> UpweightError | None:
     """The files that were asked for; what went wrong is raised only once the answer, which is there, is printed."""
-    failed = None
+    failed: UpweightError | None = None
     try:
         if job.report is not None:
             write_report(_report(job, table, explanation), job.report)
@@ -103,7 +103,10 @@ def _write(
         failed = error
     if job.evidence is None and job.model_card is None:
         return failed
-    record = recorded(job, opened, table, explanation)
+    try:
+        record = recorded(job, opened, table, explanation)
+    except UpweightError as error:
+        return failed or error
     for path, write in ((job.evidence, record.save), (job.model_card, record.save_model_card)):
         try:
             if path is not None:
@@ -129,7 +132,7 @@ def _print(job: Job, table: TableModel, explanation: Explanation, progress: Prog
     )
     if job.as_json:
         head = {"upweight": FORM, "command": "explain", "data": str(job.data), "seed": job.seed}
-        head |= {"held_out": held_out_form(table)}
+        head |= {"held_out": held_out_form(len(table.held_out), table.arrangement, table.apart)}
         tail = {"report": report, "evidence": record, "model_card": card, "seconds": round(progress.seconds, 2)}
         print_json({**head, **explanation_form(explanation, job.show_rows), **tail})
         return

@@ -68,7 +68,7 @@ def run(job: RecordJob, progress: Progress) -> int:
         _require_same(job, "query", query, sums["query"])
     resaved = model is not None and sha256_of(model) != sums["model"]
     progress("fingerprints compared")
-    again = job_of(question, data, model, query, job.trust_pickle)
+    again = job_of(question, data, model, query, job.evidence, job.trust_pickle)
 
     def require_model(opened: TableModel) -> None:
         if resaved:

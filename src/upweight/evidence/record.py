@@ -56,7 +56,7 @@ def explained(
         "how": explanation.how,
         "notes": [note for note in explanation.notes if note not in left_out],
         "predictions": [_prediction(p, name, with_rows, proofs) for p in explanation.predictions],
-        "overall": None if explanation.overall is None else _overall(explanation.overall, name, proofs),
+        "overall": None if explanation.overall is None else _overall(explanation.overall, name, with_rows, proofs),
     }
     return _record(first, explanation, answer, explanation.check, explanation.grade, asked, command)
 
@@ -192,7 +192,7 @@ def _prediction(prediction: Prediction, id_name: str, with_rows: bool, proofs: _
         "measurement": prediction.measurement.removeprefix("the "),
         "unit": prediction.unit,
         "now": as_number(prediction.now) if with_rows else None,  # it would give the truth away
-        "rows": [_effect(e, id_name, proofs) for e in (*prediction.for_it, *prediction.against)],
+        "rows": [_effect(e, id_name, with_rows, proofs) for e in (*prediction.for_it, *prediction.against)],
         "flip": None
         if flip is None
         else {
@@ -208,19 +208,22 @@ def _prediction(prediction: Prediction, id_name: str, with_rows: bool, proofs: _
     }
 
 
-def _overall(overall: Overall, id_name: str, proofs: _Proofs) -> dict[str, Any]:
+def _overall(overall: Overall, id_name: str, with_rows: bool, proofs: _Proofs) -> dict[str, Any]:
     return {
         "measurement": overall.measurement.removeprefix("the "),
         "unit": overall.unit,
         "now": as_number(overall.now),
         "queries": overall.queries,
         "held_out": overall.held_out,
-        "rows": [_effect(e, id_name, proofs) for e in overall.rows],
+        "rows": [_effect(e, id_name, with_rows, proofs) for e in overall.rows],
     }
 
 
-def _effect(effect: RowEffect, id_name: str, proofs: _Proofs) -> dict[str, Any]:
-    return _removal(effect.id, effect.estimate, effect.refit, id_name, proofs)
+def _effect(effect: RowEffect, id_name: str, with_rows: bool, proofs: _Proofs) -> dict[str, Any]:
+    estimate, refit = effect.estimate, effect.refit
+    if not with_rows:  # a share of the measurement now, beside the change itself, would say what it is now
+        estimate, refit = replace(estimate, base=None), replace(refit, base=None)
+    return _removal(effect.id, estimate, refit, id_name, proofs)
 
 
 def _removal(row: Any, estimate: Effect, refit: Effect, id_name: str, proofs: _Proofs) -> dict[str, Any]:
