@@ -5,10 +5,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from upweight.influence import Influence
     from upweight.scores import Scores
+    from upweight.workflows.compare import compare
 
-__all__ = ["Influence", "Scores"]
+__all__ = ["Influence", "Scores", "compare"]
 
-_HOMES = {"Influence": "upweight.influence", "Scores": "upweight.scores"}
+_HOMES = {
+    "Influence": "upweight.influence",
+    "Scores": "upweight.scores",
+    "compare": "upweight.workflows.compare",
+}
 
 
 def __getattr__(name: str) -> Any:

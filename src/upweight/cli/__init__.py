@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from upweight.cli.check import check
+from upweight.cli.compare import compare
 from upweight.cli.demo import demo
 from upweight.cli.doctor import doctor
 from upweight.cli.explain import explain
@@ -30,6 +31,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(explain)
 app.command()(check)
+app.command()(compare)
 app.command()(doctor)
 
 
@@ -54,6 +56,7 @@ def upweight(
     upweight demo                              a first look, one minute
     upweight explain data.csv --target label   the rows behind predictions
     upweight check data.csv --target label     how far to trust them
+    upweight compare data.csv --without age    two models, side by side
     upweight doctor data.csv --target label    what would go wrong, how long
 
     Exit codes: 0 fine, 1 a finding, 2 bad input, 130 interrupted.

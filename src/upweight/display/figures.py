@@ -17,7 +17,7 @@ from upweight.errors import InputError, MissingExtra
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Sides", "draw_agreement", "draw_features", "draw_influence"]
+__all__ = ["Sides", "draw_agreement", "draw_features", "draw_influence", "draw_two"]
 
 UP, DOWN, PLAIN = "#0B63A5", "#B84A00", "#5B5B57"
 MANY = 3000  # points past which a vector file would be slow to open: they are drawn as a picture in it
@@ -86,6 +86,32 @@ def draw_agreement(ax: Any, estimate: NDArray[np.float64], refit: NDArray[np.flo
     axes.scatter(x, y, s=26, facecolors="none", edgecolors=UP, rasterized=len(x) > MANY)
     axes.set(xlabel=_plain(f"estimate ({unit})"), ylabel=_plain(f"refit ({unit})"), title=_plain(title))
     axes.set_aspect("equal", adjustable="box")
+    axes.legend(frameon=False, fontsize="small")
+    return axes
+
+
+def draw_two(
+    ax: Any,
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    other: NDArray[np.bool_] | None,
+    x_label: str,
+    y_label: str,
+    title: str,
+) -> "Axes":
+    """Two models' influence [n] of the same rows: each row a circle, where it is of another class [n] a triangle."""
+    axes = _axes(ax)
+    axes.axhline(0.0, color=PLAIN, linewidth=0.8, linestyle=(0, (5, 4)), zorder=1)
+    axes.axvline(0.0, color=PLAIN, linewidth=0.8, linestyle=(0, (5, 4)), zorder=1)
+    same = np.ones(len(x), dtype=bool) if other is None else ~other
+    parts = (("rows" if other is None else "same class", same, "o", UP), ("another class", ~same, "v", DOWN))
+    for label, at, marker, color in parts:
+        if at.any():
+            axes.scatter(
+                x[at], y[at], marker=marker, c=color, s=26, alpha=0.7, linewidths=0, rasterized=len(x) > MANY,
+                label=f"{label} ({int(at.sum()):,})",
+            )  # fmt: skip
+    axes.set(xlabel=_plain(x_label), ylabel=_plain(y_label), title=_plain(title))
     axes.legend(frameon=False, fontsize="small")
     return axes
 
