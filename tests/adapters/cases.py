@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from scipy.special import expit, logsumexp, xlogy
+from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import (
     ElasticNet,
     ElasticNetCV,
@@ -29,7 +30,9 @@ from sklearn.linear_model import (
     SGDRegressor,
     TweedieRegressor,
 )
+from sklearn.metrics.pairwise import pairwise_kernels
 from sklearn.multiclass import OneVsRestClassifier
+from sklearn.svm import SVC, SVR, LinearSVC, LinearSVR
 
 N, D = 90, 4
 
@@ -58,6 +61,7 @@ class Case:
     objective: Callable[[Any, Data], float]
     normalization: str
     tol: float = 1e-6  # largest |∇F| at the fitted parameters, before polishing
+    kinks: bool = False  # the loss has kinks: F has no gradient at its optimum, and `tol` is on the outputs there
 
     def fit(self) -> Any:
         """The estimator, fitted on its data."""
@@ -247,12 +251,64 @@ def sgd(model: Any, data: Data) -> float:
         "log_loss": -np.log(expit(t)),
         "squared_hinge": np.maximum(0, 1 - t) ** 2,
         "modified_huber": np.where(t >= -1, np.maximum(0, 1 - t) ** 2, -4 * t),
+        "hinge": np.maximum(0, 1 - t),
+        "epsilon_insensitive": np.maximum(0, r - model.epsilon),
+        "squared_epsilon_insensitive": np.maximum(0, r - model.epsilon) ** 2,
         "squared_error": 0.5 * r**2,
         "huber": np.where(r <= model.epsilon, 0.5 * r**2, model.epsilon * r - 0.5 * model.epsilon**2),
     }[model.loss]
     share = {"l2": 0.0, "l1": 1.0, "elasticnet": model.l1_ratio, None: 0.0}[model.penalty]
     penalty = share * np.sum(np.abs(model.coef_)) + 0.5 * (1 - share) * _squared(model)
     return float(np.sum(w * losses) / N + (0.0 if model.penalty is None else model.alpha) * penalty)
+
+
+def liblinear(model: Any, data: Data) -> float:
+    """(1/n)(Σ w ℓ + ½ (‖coef‖² + (intercept / scaling)²) / C), each class against the rest."""
+    z = _z(model, data)
+    w = np.repeat(data.weights[:, None], z.shape[1], axis=1)
+    if hasattr(model, "classes_"):
+        labels = model.classes_[1:] if z.shape[1] == 1 else model.classes_
+        y = np.where(np.asarray(data.y)[:, None] == np.asarray(labels)[None], 1.0, -1.0)
+        own = _class_weights(model, data, True)
+        w = w * (own[:, None] if z.shape[1] == 1 else np.where(y > 0, own[:, None], 1.0))
+        short = np.maximum(0, 1 - y * z)
+    else:
+        short = np.maximum(0, np.abs(z - np.reshape(data.y, (N, 1))) - model.epsilon)
+    losses = short if model.loss in ("hinge", "epsilon_insensitive") else short**2
+    last = np.ravel(model.intercept_) / model.intercept_scaling
+    theta = np.append(np.ravel(model.coef_), last if model.fit_intercept else [])
+    l1 = getattr(model, "penalty", "l2") == "l1"
+    penalty = np.sum(np.abs(theta)) if l1 else 0.5 * np.sum(theta**2)
+    return float((np.sum(w * losses) + penalty / model.C) / N)
+
+
+def libsvm(model: Any, data: Data) -> float:
+    """(1/n)(Σ w ℓ + ½ aᵀKa / C) over its support rows."""
+    dual = model.dual_coef_.toarray() if sp.issparse(model.dual_coef_) else model.dual_coef_
+    held = model.support_vectors_
+    kernel = pairwise_kernels(
+        held,
+        metric=model.kernel,
+        filter_params=True,
+        gamma=model._gamma,
+        degree=model.degree,
+        coef0=model.coef0,
+    )
+    if hasattr(model, "classes_"):
+        w = data.weights * _class_weights(model, data, False)
+        losses = np.maximum(0, 1 - np.where(data.y == model.classes_[1], 1, -1) * model.decision_function(data.x))
+    else:
+        w, losses = data.weights, np.maximum(0, np.abs(model.predict(data.x) - data.y) - model.epsilon)
+    return float((np.sum(w * losses) + 0.5 * np.sum(dual * (dual @ kernel)) / model.C) / N)
+
+
+def kernel_ridge(model: Any, data: Data) -> float:
+    """(1/n)(½ Σ w r² + ½ α aᵀKa), for each target."""
+    kernel = model._get_kernel(model.X_fit_)
+    dual = np.reshape(model.dual_coef_, (len(kernel), -1))
+    r = np.reshape(model.predict(data.x), (N, -1)) - np.reshape(data.y, (N, -1))
+    each = np.ravel(model.alpha) * np.sum(dual * (kernel @ dual), axis=0)
+    return float((0.5 * np.sum(data.weights[:, None] * r**2) + 0.5 * np.sum(each)) / N)
 
 
 # -- the table -------------------------------------------------------------------------------------------------------
@@ -262,11 +318,18 @@ TIGHT: dict[str, Any] = {"tol": 1e-12, "max_iter": 20_000}
 EXACT: dict[str, Any] = {"solver": "newton-cholesky", "tol": 1e-14}
 SGD: dict[str, Any] = {"tol": None, "max_iter": 4000, "random_state": 0, "average": 1000, "alpha": 0.01}
 SGD |= {"learning_rate": "invscaling", "eta0": 0.05}
+LINEAR: dict[str, Any] = {"tol": 1e-9, "max_iter": 200_000, "random_state": 0}  # liblinear's dual: by coordinates
 SUM, MEAN, ROWS = "sum", "mean", "rows"
 
 
 def _case(name: str, make: Callable[[], Any], data: Any, objective: Any, normalization: str, tol: float = 1e-6) -> Case:
     return Case(name, make, data, objective, normalization, tol)
+
+
+def _kinked(
+    name: str, make: Callable[[], Any], data: Any, objective: Any, normalization: str = "sum", tol: float = 1e-4
+) -> Case:
+    return Case(name, make, data, objective, normalization, tol, kinks=True)
 
 
 ESTIMATORS: tuple[Case, ...] = (
@@ -500,6 +563,93 @@ ESTIMATORS: tuple[Case, ...] = (
             ROWS,
             5e-2,
         )
-        for loss in ("squared_error", "huber")
+        for loss in ("squared_error", "huber", "squared_epsilon_insensitive")
+    ),
+    *(
+        _kinked(f"sgd hinge {c}", lambda: SGDClassifier(loss="hinge", **SGD), classes(c, WORDS, True), sgd, ROWS, 0.3)
+        for c in (2, 3)
+    ),
+    _kinked(
+        "sgd regressor epsilon_insensitive",
+        lambda: SGDRegressor(loss="epsilon_insensitive", epsilon=0.5, **SGD),
+        numbers(weighted=True),
+        sgd,
+        ROWS,
+        0.3,
+    ),
+    # margins by liblinear
+    *(
+        _case(
+            f"linear svc {c} {weight}",
+            lambda w=weight: LinearSVC(C=0.5, class_weight=w, dual=False, intercept_scaling=3.0, **TIGHT),
+            classes(c, WORDS, weighted=True),
+            liblinear,
+            SUM,
+        )
+        for c in (2, 3)
+        for weight in (None, "balanced")
+    ),
+    _case("linear svc dual", lambda: LinearSVC(dual=True, **LINEAR), classes(2), liblinear, SUM),
+    _case("linear svc no intercept", lambda: LinearSVC(fit_intercept=False, **TIGHT), classes(2), liblinear, SUM),
+    _case("linear svc sparse", lambda: LinearSVC(**TIGHT), classes(2, sparse=True), liblinear, SUM),
+    _case(
+        "linear svc l1",
+        lambda: LinearSVC(C=0.05, penalty="l1", dual=False, tol=1e-9, max_iter=20_000),
+        classes(2),
+        liblinear,
+        SUM,
+        1e-4,
+    ),
+    *(
+        _kinked(
+            f"linear svc hinge {c} {weight}",
+            lambda w=weight: LinearSVC(loss="hinge", C=0.3, class_weight=w, intercept_scaling=2.0, **LINEAR),
+            classes(c, weighted=True),
+            liblinear,
+        )
+        for c in (2, 3)
+        for weight in (None, "balanced")
+    ),
+    _case(
+        "linear svr squared",
+        lambda: LinearSVR(loss="squared_epsilon_insensitive", epsilon=0.3, dual=False, **TIGHT),
+        numbers(weighted=True),
+        liblinear,
+        SUM,
+    ),
+    _kinked("linear svr", lambda: LinearSVR(epsilon=0.3, C=0.5, **LINEAR), numbers(weighted=True), liblinear),
+    # kernels
+    *(
+        _kinked(
+            f"svc {kernel} {weight}",
+            lambda k=kernel, w=weight: SVC(kernel=k, class_weight=w, C=0.7, coef0=0.5, tol=1e-9),
+            classes(2, WORDS, weighted=True),
+            libsvm,
+        )
+        for kernel in ("rbf", "poly", "linear")
+        for weight in (None, "balanced")
+    ),
+    _kinked("svc sparse", lambda: SVC(tol=1e-9), classes(2, sparse=True), libsvm),
+    _kinked("svc sparse linear", lambda: SVC(kernel="linear", tol=1e-9), classes(2, sparse=True), libsvm),
+    *(
+        _kinked(f"svr {k}", lambda k=k: SVR(kernel=k, epsilon=0.3, tol=1e-9), numbers(weighted=True), libsvm)
+        for k in ("rbf", "linear")
+    ),
+    *(
+        _case(
+            f"kernel ridge {kernel}",
+            lambda k=kernel: KernelRidge(kernel=k, alpha=0.3, gamma=0.1),
+            numbers(weighted=True),
+            kernel_ridge,
+            SUM,
+        )
+        for kernel in ("rbf", "poly", "linear", "laplacian")
+    ),
+    _case(
+        "kernel ridge several",
+        lambda: KernelRidge(kernel="rbf", alpha=np.array([0.3, 1.0, 2.0])),
+        numbers(3),
+        kernel_ridge,
+        SUM,
     ),
 )

@@ -11,9 +11,16 @@ import pytest
 
 from tests.adapters.cases import ESTIMATORS, Case
 from upweight.adapters import READERS, Adapted, adapt
+from upweight.adapters.base import Stationarity
+from upweight.adapters.kinked import Settled
+from upweight.attribution import HeadAttribution
 from upweight.linear_head import LinearHead
+from upweight.removal.hinge_refit import with_width
 
+SMOOTH = pytest.mark.parametrize("case", [case for case in ESTIMATORS if not case.kinks], ids=lambda case: case.name)
+KINKED = pytest.mark.parametrize("case", [case for case in ESTIMATORS if case.kinks], ids=lambda case: case.name)
 EVERY = pytest.mark.parametrize("case", ESTIMATORS, ids=lambda case: case.name)
+UNJUDGED = Stationarity(0.0, 1.0, None)
 HERE = sys.modules["upweight.adapters.assemble"]
 
 
@@ -33,7 +40,8 @@ def _adapted(case: Case) -> Adapted:
 def _at_user(case: Case) -> LinearHead:
     """The head where the user's own solver left it."""
     adapted = _adapted(case)
-    return adapted.objective if adapted.fitted is None else adapted.objective.at(adapted.fitted)
+    head = adapted.objective if adapted.fitted is None else adapted.objective.at(adapted.fitted)
+    return with_width(head, 0.0) if case.kinks else head
 
 
 def _own(model: Any, case: Case, said: Any) -> Any:
@@ -52,7 +60,7 @@ def test_every_reader_has_a_case() -> None:
     assert {type(case.make()) for case in ESTIMATORS} == set(READERS)
 
 
-@EVERY
+@SMOOTH
 def test_gradient_vanishes_at_the_fitted_parameters(case: Case) -> None:
     """The mapping table holds: where scikit-learn stopped, ∇F is at its solver's tolerance; polished, at rounding."""
     adapted = _adapted(case)
@@ -60,6 +68,21 @@ def test_gradient_vanishes_at_the_fitted_parameters(case: Case) -> None:
     assert adapted.stationarity.mismatch is None
     assert np.max(np.abs(_at_user(case).gradient)) < case.tol
     assert np.max(np.abs(adapted.objective.gradient)) < 1e-9
+
+
+@KINKED
+def test_optimum_of_kinks_is_below_every_point_around_it(case: Case) -> None:
+    """F of the hinges is least at the path's end, where the user's own solver stopped within its tolerance."""
+    adapted = _adapted(case)
+    assert adapted.objective.normalization == case.normalization
+    assert adapted.stationarity.mismatch is None
+    assert np.max(np.abs(adapted.objective.gradient)) < 1e-9  # of the rounded loss
+    best = _at_user(case).at(adapted.attribution(adapted.objective, "auto", 0.0).vector)
+    size = np.max(np.abs(best.outputs))
+    assert np.max(np.abs(best.outputs - _at_user(case).outputs)) < case.tol * size
+    for direction in np.random.default_rng(1).normal(size=(20, best.params.size)):
+        for step in (1e-2, 1e-5):
+            assert best.at(best.params.vector + step * direction).value > best.value
 
 
 @EVERY
@@ -93,6 +116,7 @@ def test_weight_two_is_a_repeated_row(case: Case, monkeypatch: pytest.MonkeyPatc
     """n F counts a row of weight 2 as two rows (mean form: F itself); SGD divides by rows and does not."""
     monkeypatch.setattr(HERE, "reconsider", lambda judged, reading, estimator, n: judged)
     monkeypatch.setattr(HERE, "polish", lambda head, judged, sizes, l1: (head, judged))
+    monkeypatch.setattr(HERE, "settle", lambda head, kinks: Settled(head, HeadAttribution, UNJUDGED, ""))
     model, data = _fitted(case)[0], case.data()
     weight = data.weights.copy()
     weight[3] *= 2.0

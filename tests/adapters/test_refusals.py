@@ -49,7 +49,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
-from sklearn.svm import SVC, LinearSVC
+from sklearn.svm import SVC, SVR, LinearSVC, NuSVC, NuSVR, OneClassSVM
 from sklearn.tree import DecisionTreeClassifier
 
 from upweight.adapters import adapt
@@ -60,6 +60,7 @@ RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 3))
 Y = (X[:, 0] + 0.5 * RNG.normal(size=40) > 0).astype(int)
 FRAME = pd.DataFrame(X, columns=["age", "height", "weight"], index=[f"p{i}" for i in range(40)])
+THREE = np.digitize(X[:, 1], [-0.5, 0.5])
 TWO = np.stack([Y, 1 - Y], axis=1)
 LR = LogisticRegression
 
@@ -89,10 +90,16 @@ MODELS: tuple[tuple[Any, Any, str, str], ...] = (
     (CalibratedClassifierCV(LR(), cv=2), Y, "CalibratedClassifierCV is several fits", "linear model inside"),
     (MultiOutputRegressor(Ridge()), TWO, "MultiOutputRegressor fits one model per target", "Pass one of them"),
     (TransformedTargetRegressor(Ridge()), Y, "TransformedTargetRegressor transforms", "Transform y yourself"),
-    (SVC(), Y, "SVC is not supported yet", "LogisticRegression"),
-    (LinearSVC(), Y, "LinearSVC is not supported yet", "squared_hinge"),
+    (SVC(), THREE, "SVC of 3 classes is 3 fits", "LinearSVC"),
+    (SVC(kernel=lambda a, b: a @ b.T), Y, "SVC with a kernel of your own has no columns", "rbf"),
+    (SVR(kernel=lambda a, b: a @ b.T), Y, "SVR with a kernel of your own has no columns", "rbf"),
+    (SVC(kernel="sigmoid", gamma=2.0), Y, "SVC: this kernel is not positive semidefinite", "rbf"),
+    (NuSVC(), Y, "NuSVC sets its margin by the share of rows", "Use SVC"),
+    (NuSVR(), Y, "NuSVR sets its tube by the share of rows", "Use SVR"),
+    (OneClassSVM(), Y, "OneClassSVM has no target", "SVC"),
+    (LinearSVC(multi_class="crammer_singer"), THREE, r"LinearSVC\(multi_class='crammer_singer'\)", "'ovr'"),
     (MLPClassifier(max_iter=2), Y, "MLPClassifier is not supported yet", "LogisticRegression"),
-    (KernelRidge(), Y, "KernelRidge is not supported yet", "Nystroem"),
+    (KernelRidge(kernel=lambda a, b: a @ b), Y, "has no columns to read a query from", "rbf"),
     (GaussianProcessRegressor(), Y, "GaussianProcessRegressor is not supported yet", "Ridge"),
     (GaussianNB(), Y, "GaussianNB is fitted by counting", "LogisticRegression"),
     (Perceptron(), Y, "Perceptron has a loss without curvature", "SGDClassifier"),
@@ -109,9 +116,9 @@ MODELS: tuple[tuple[Any, Any, str, str], ...] = (
     (Ridge(positive=True), Y, r"Ridge\(positive=True\)", "positive=False"),
     (LogisticRegressionCV(refit=False, cv=2, Cs=2), Y, r"LogisticRegressionCV\(refit=False\)", "refit=True"),
     (GridSearchCV(LR(), {"C": [1, 2]}, refit=False), Y, r"GridSearchCV\(refit=False\)", "refit=True"),
-    (SGDClassifier(loss="hinge"), Y, r"SGDClassifier\(loss='hinge'\)", "log_loss, modified_huber"),
+    (SGDClassifier(penalty="l1"), Y, r"SGDClassifier\(loss='hinge', penalty='l1'\)", "penalty='l2'"),
     (SGDClassifier(loss="perceptron"), Y, r"SGDClassifier\(loss='perceptron'\)", "log_loss"),
-    (SGDRegressor(loss="epsilon_insensitive"), Y, r"SGDRegressor\(loss='epsilon_ins", "squared_error, huber"),
+    (SGDRegressor(loss="epsilon_insensitive", penalty=None), Y, r"SGDRegressor\(loss='epsilon_ins", "penalty='l2'"),
     (OneVsRestClassifier(SVC()), Y, "OneVsRestClassifier over SVC", "LogisticRegression"),
     (OneVsRestClassifier(LR()), TWO, "multilabel", "one label at a time"),
     (RidgeClassifier(), TWO, "multilabel", "one label at a time"),

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import (
     ElasticNet,
     ElasticNetCV,
@@ -24,12 +25,15 @@ from sklearn.linear_model import (
 )
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.svm import SVC, SVR, LinearSVC, LinearSVR
 
 from upweight.adapters.assemble import assemble
 from upweight.adapters.base import Adapted, Inputs, Stationarity
 from upweight.adapters.glm import read_gamma, read_poisson, read_tweedie
 from upweight.adapters.huber import read_huber
+from upweight.adapters.kernel_ridge import read_kernel_ridge
 from upweight.adapters.lasso import read_elastic_net, read_elastic_net_cv, read_lasso, read_lasso_cv
+from upweight.adapters.linear_svc import read_linear_svc, read_linear_svr
 from upweight.adapters.logistic import read_logistic, read_logistic_cv
 from upweight.adapters.one_vs_rest import read_one_vs_rest
 from upweight.adapters.reading import Reading, Task
@@ -41,6 +45,7 @@ from upweight.adapters.ridge import (
     read_ridge_cv,
 )
 from upweight.adapters.sgd import read_sgd_classifier, read_sgd_regressor
+from upweight.adapters.svc import read_svc, read_svr
 from upweight.adapters.wrappers import unwrap
 from upweight.errors import MissingExtra
 
@@ -66,6 +71,11 @@ READERS: dict[type, Callable[[Task], Reading]] = {
     HuberRegressor: read_huber,
     SGDClassifier: read_sgd_classifier,
     SGDRegressor: read_sgd_regressor,
+    LinearSVC: read_linear_svc,
+    LinearSVR: read_linear_svr,
+    SVC: read_svc,
+    SVR: read_svr,
+    KernelRidge: read_kernel_ridge,
 }
 
 

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 
 from upweight.adapters.base import Adapted
 from upweight.adapters.inputs import count_rows, read_ids, read_weights
+from upweight.adapters.kinked import settle
 from upweight.adapters.labels import target_names, target_unit, training_codes
 from upweight.adapters.reading import Reading, Task
 from upweight.adapters.refusals import refuse, refuse_positive
@@ -20,7 +21,7 @@ from upweight.adapters.sparse_features import SparseFeatures
 from upweight.adapters.stationarity import judge, polish, reconsider, yardstick
 from upweight.adapters.transformed import column_names, read_matrix
 from upweight.adapters.wrappers import Unwrapped, refuse_unfitted, replaced, unwrap
-from upweight.attribution import HeadAttribution
+from upweight.attribution import Attribution, HeadAttribution
 from upweight.errors import InputError, UnsupportedModel, listed
 from upweight.features import DenseFeatures, Features
 from upweight.linear_head import LinearHead
@@ -59,19 +60,28 @@ def assemble(
     labels = np.asarray(y)
     reading = reader(Task(wrapped.final, matrix, labels, weights, target_names(y)))
     codes = training_codes(labels, reading.classes)
-    head = _head(reading, matrix, names(matrix.shape[1]))
+    read = matrix if reading.phi is None else reading.phi
+    head = _head(reading, read, names(matrix.shape[1]) if reading.map is None else reading.map.names)
     _refuse_interpolation(head, type(wrapped.final).__name__)
-    sizes = yardstick(head, matrix, reading.spread)
-    at_user = head
-    judged = reconsider(judge(head, reading.promise, sizes), reading, wrapped.final, n)
-    head, stationarity = polish(head, judged, sizes, reading.l1)
+    at_user, said = head, list[str]()
+    attribution: Callable[..., Attribution] = HeadAttribution
+    if reading.kinks is None:
+        sizes = yardstick(head, read, reading.spread)
+        judged = judge(head, reading.promise, sizes)
+        judged = judged if reading.map is not None else reconsider(judged, reading, wrapped.final, n)
+        head, stationarity = polish(head, judged, sizes, reading.l1)
+    else:
+        settled = settle(head, reading.kinks)
+        head, attribution, stationarity, said = settled.head, settled.attribution, settled.stationarity, [settled.note]
     remarks = [*column_remarks(matrix, x, names(matrix.shape[1])), *class_remarks(codes, reading.classes)]
     if reading.l1 is not None:
         remarks.append(support_remark(head, reading.l1))
+    remarks += said
 
     def read_query(query: Any) -> Features:
         query_ids = read_ids(query, None, count_rows(query, "X_query"), unique=False)
-        return _features(read_matrix(wrapped, query, x, query_ids, names, "X_query"))
+        columns = read_matrix(wrapped, query, x, query_ids, names, "X_query")
+        return _features(columns if reading.map is None else reading.map(columns))
 
     def rebuild(vector: Array) -> Any:
         final = copy.deepcopy(wrapped.final)
@@ -89,7 +99,7 @@ def assemble(
 
     return Adapted(
         objective=head,
-        attribution=HeadAttribution,
+        attribution=attribution,
         kind="classification" if reading.classes else "regression",
         classes=reading.classes,
         targets=() if reading.classes else reading.output_names,
@@ -109,6 +119,7 @@ def assemble(
         fitted=at_user.params.vector,
         class_factors=reading.class_factors,
         stages=wrapped.stages,
+        reads="" if reading.map is None else "features of its kernel",
     )
 
 

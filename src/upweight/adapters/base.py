@@ -68,3 +68,4 @@ class Adapted:
     fitted: Array | None = None  # θ [p] as the user's own solver left it, where `objective` was polished
     class_factors: Array | None = None  # what each class weighs a row with, inside the weights; None: 1
     stages: tuple[Any, ...] = ()  # frozen pipelines of transformers between `rows` and the features
+    reads: str = ""  # what the features are, where they are neither columns nor made by `stages`

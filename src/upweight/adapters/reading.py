@@ -11,12 +11,13 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.base import clone
 
+from upweight.adapters.kernel_map import KernelMap
 from upweight.adapters.labels import Encoder
 from upweight.adapters.promise import Promise
 from upweight.output_loss import OutputLoss
 from upweight.shapes import Array, Bool, Float
 
-__all__ = ["Reading", "Task", "layout", "refitting", "regression_names", "write_linear"]
+__all__ = ["Kinks", "Reading", "Task", "layout", "refitting", "regression_names", "write_linear"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,23 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Kinks:
+    """What else is known of a fit whose loss has kinks: its derivative says nothing of where it stands.
+
+    `unit`: one of z, against which a kink is rounded. `bound`: where its solver stops, in the unit of z: by how much a
+    row misses its margin where `dual`, what each hinge pulled with in the solver's end, is kept; else F − F* over the
+    sum of the boxes. None: it promises nothing.
+    """
+
+    unit: float
+    solver: str
+    bound: float | None
+    finished: bool | None
+    dual: Float[Array, " m"] | None = None
+    fault: str | None = None  # the sentence, where the solver's own end contradicts these rows
+
+
+@dataclass(frozen=True)
 class Reading:
     """F's parts for one estimator; the fields of LinearHead by the same names."""
 
@@ -67,6 +85,9 @@ class Reading:
     l1: Float[Array, "c D"] | None = None  # weight of |θ|: its support is free, its signs are fixed
     frozen: tuple[str, ...] = ()  # what a refit keeps: "C", "class weights"
     class_factors: Float[Array, " k"] | None = None  # what each class weighs a row with, inside `weights`
+    map: KernelMap | None = None  # the estimator's columns -> what the head reads, and `phi`: that of the training rows
+    phi: Float[Array, "n r"] | None = None
+    kinks: Kinks | None = None  # of a loss that is a sum of hinges
 
 
 def layout(coef: Any, intercept: Any, fit_intercept: bool, c: int) -> tuple[Float[Array, "c D"], Bool[Array, "c D"]]:

@@ -10,10 +10,12 @@ import numpy as np
 
 from upweight.adapters.labels import class_codes, class_encoder, class_factors, count_steps, number_encoder
 from upweight.adapters.promise import no_promise
-from upweight.adapters.reading import Reading, Task, layout, refitting, regression_names, write_linear
+from upweight.adapters.reading import Kinks, Reading, Task, layout, refitting, regression_names, write_linear
 from upweight.errors import UnsupportedModel
 from upweight.output_loss import (
+    Hinge,
     Huber,
+    Insensitive,
     Logistic,
     ModifiedHuber,
     OneVsRest,
@@ -22,6 +24,7 @@ from upweight.output_loss import (
     Separate,
     Squared,
     SquaredHinge,
+    SquaredInsensitive,
     Weighted,
 )
 from upweight.shapes import Array, Float
@@ -29,21 +32,20 @@ from upweight.shapes import Array, Float
 __all__ = ["read_sgd_classifier", "read_sgd_regressor"]
 
 ZERO_ONE: dict[str, Scalar] = {
+    "hinge": Hinge(),
     "log_loss": Logistic(),
     "modified_huber": ModifiedHuber(),
     "squared_hinge": SquaredHinge(),
 }
 PROBABILITY = ("log_loss", "modified_huber")
-USE_INSTEAD = {
-    "SGDClassifier": "log_loss, modified_huber, squared_hinge, squared_error, huber",
-    "SGDRegressor": "squared_error, huber",
-}
+KINKED = ("hinge", "epsilon_insensitive")
+USE_INSTEAD = "hinge, log_loss, modified_huber, squared_hinge, squared_error, huber"
 
 
 def read_sgd_regressor(task: Task) -> Reading:
-    """SGDRegressor with loss squared_error or huber.
+    """SGDRegressor.
 
-    Raises: UnsupportedModel for the epsilon-insensitive losses.
+    Raises: UnsupportedModel for kinks with an l1 part, or without a penalty.
     """
     estimator = task.estimator
     encode = number_encoder(1, True)
@@ -51,6 +53,7 @@ def read_sgd_regressor(task: Task) -> Reading:
     matrix, free = layout(estimator.coef_, estimator.intercept_, estimator.fit_intercept, 1)
     ridge, l1 = _penalties(estimator, 1, task.d)
     mean = np.average(targets, weights=task.sample_weight)
+    spread = np.sqrt(np.average((targets - mean) ** 2, weights=task.sample_weight))
     return Reading(
         loss=Separate(_scalar(task)),
         targets=targets,
@@ -65,15 +68,16 @@ def read_sgd_regressor(task: Task) -> Reading:
         write=write_linear,
         refit=refitting(task, estimator),
         promise=no_promise("SGD", count_steps(estimator), int(estimator.max_iter)),
-        spread=np.sqrt(np.average((targets - mean) ** 2, weights=task.sample_weight))[None],
+        spread=spread[None],
         l1=l1,
+        kinks=_kinks(task, float(spread) if spread > 0 else 1.0, l1),
     )
 
 
 def read_sgd_classifier(task: Task) -> Reading:
-    """SGDClassifier with a loss that has a curvature.
+    """SGDClassifier.
 
-    Raises: UnsupportedModel for hinge, perceptron and the epsilon-insensitive losses.
+    Raises: UnsupportedModel for the perceptron, and for kinks with an l1 part, or without a penalty.
     """
     estimator = task.estimator
     scalar: Scalar = _scalar(task)
@@ -117,6 +121,7 @@ def read_sgd_classifier(task: Task) -> Reading:
         l1=l1,
         frozen=("class weights",) if settings else (),
         class_factors=factors if c == 1 else None,
+        kinks=_kinks(task, 1.0, l1),
     )
 
 
@@ -128,10 +133,27 @@ def _scalar(task: Task) -> Scalar:
         return Squared()
     if name == "huber":
         return Huber(float(task.estimator.epsilon))
+    if name == "epsilon_insensitive":
+        return Insensitive(float(task.estimator.epsilon))
+    if name == "squared_epsilon_insensitive":
+        return SquaredInsensitive(float(task.estimator.epsilon))
     raise UnsupportedModel(
-        f"{task.name}(loss={name!r}) has a loss without curvature, so a row's removal has no derivative; its part "
-        f"comes later. Use one of {USE_INSTEAD[task.name]}; docs/models.md lists the models that work."
+        f"{task.name}(loss={name!r}) has a loss without curvature and without a margin, so a row's removal has no one "
+        f"answer. Use one of {USE_INSTEAD}; docs/models.md lists the models that work."
     )
+
+
+def _kinks(task: Task, unit: float, l1: Array | None) -> Kinks | None:
+    """Raises: UnsupportedModel for a loss of hinges that no l2 penalty alone holds: its optimum has no exact path."""
+    estimator = task.estimator
+    if estimator.loss not in KINKED:
+        return None
+    if l1 is not None or estimator.penalty is None or not estimator.alpha > 0:
+        raise UnsupportedModel(
+            f"{task.name}(loss={estimator.loss!r}, penalty={estimator.penalty!r}) has kinks in its loss and no l2 "
+            "penalty alone that would hold it. Use penalty='l2'; docs/models.md lists the models that work."
+        )
+    return Kinks(unit=unit, solver="SGD", bound=None, finished=None)
 
 
 def _penalties(estimator: Any, c: int, d: int) -> tuple[Float[Array, "c D"], Float[Array, "c D"] | None]:

@@ -44,15 +44,15 @@ class Weighted:
 
     def value(self, z: Array, y: Array) -> Array:
         """Weighted loss."""
-        return self._factor(z, y) * self.scalar.value(z, y)
+        return self.factor(z, y) * self.scalar.value(z, y)
 
     def first(self, z: Array, y: Array) -> Array:
         """Weighted derivative."""
-        return self._factor(z, y) * self.scalar.first(z, y)
+        return self.factor(z, y) * self.scalar.first(z, y)
 
     def second(self, z: Array, y: Array) -> Array:
         """Weighted second derivative."""
-        return self._factor(z, y) * self.scalar.second(z, y)
+        return self.factor(z, y) * self.scalar.second(z, y)
 
     def mean(self, z: Array) -> Array:
         """As the scalar loss."""
@@ -62,7 +62,8 @@ class Weighted:
         """As the scalar loss."""
         return self.scalar.mean_slope(z)
 
-    def _factor(self, z: Array, y: Array) -> Array:
+    def factor(self, z: Array, y: Array) -> Array:
+        """What each target weighs in its output."""
         xp = namespace(z)
         positive = xp.asarray(np.array(self.positive), dtype=z.dtype)
         negative = xp.asarray(np.array(self.negative), dtype=z.dtype)

@@ -189,8 +189,14 @@ def _merged(k: int, edits: Sequence[Edit], effects: NDArray[np.float64]) -> list
 
 
 def _refuse_other_columns(adapted: Adapted, at: NDArray[np.int64], held: Sequence[tuple[Any, ...]], width: int) -> None:
-    """Raises: UnsupportedQuestion where what the head reads is made by a network, not by columns of the table."""
+    """Raises: UnsupportedQuestion where what the head reads is made by a network or a kernel, not by columns."""
     head = adapted.objective
+    if adapted.reads:
+        raise UnsupportedQuestion(
+            f"{adapted.model_name} reads {adapted.reads} on its training rows: another cell gives a row a feature that "
+            "none of them has. Ask about the rows (scores, group, relabel), or use a Pipeline of Nystroem and the "
+            "linear form of this model."
+        )
     if adapted.stages:
         return
     reads_table = width == len(held[0])

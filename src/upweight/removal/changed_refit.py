@@ -16,7 +16,7 @@ from upweight.removal.warm_refit import Refits
 from upweight.shapes import Array, Float
 from upweight.solvers import Prepared
 
-__all__ = ["Changed", "refit_changed"]
+__all__ = ["Changed", "lengthened", "refit_changed"]
 
 
 @dataclass(frozen=True)
@@ -31,15 +31,22 @@ class Changed:
 
 def refit_changed(head: LinearHead, prepared: Prepared, changed: Changed) -> Refits:
     """The optimum with each row changed, alone: [m, p]. `prepared` is H at `head`."""
+    n, m = head.n, len(changed.rows)
+    longer = lengthened(head, changed)
+    leave = [[int(changed.rows[k]), *(n + j for j in range(m) if j != k)] for k in range(m)]
+    return refit_on_support(longer, prepared, leave)
+
+
+def lengthened(head: LinearHead, changed: Changed) -> LinearHead:
+    """The head with its newcomers behind its rows, divided as before."""
     xp = namespace(head.weights)
-    at, n = xp.asarray(changed.rows), head.n
-    m = int(at.shape[0])
+    at = xp.asarray(changed.rows)
     new = changed.features
     if new is None:
         new = DenseFeatures(head.features.take(at)[:, :-1], head.weights.dtype)
     targets = xp.take(head.targets, at, axis=0) if changed.targets is None else changed.targets
     weights = xp.take(head.weights, at) if changed.weights is None else changed.weights
-    longer = replace(
+    return replace(
         head,
         features=_Stacked(head.features, new),
         targets=xp.concat([head.targets, targets], axis=0),
@@ -47,8 +54,6 @@ def refit_changed(head: LinearHead, prepared: Prepared, changed: Changed) -> Ref
         normalization="sum",  # the divisor stays, so no row has a share of the penalty
         divisor=1.0 / head.scale,
     )
-    leave = [[int(at[k]), *(n + j for j in range(m) if j != k)] for k in range(m)]
-    return refit_on_support(longer, prepared, leave)
 
 
 @dataclass(frozen=True)
