@@ -59,10 +59,10 @@ def module_tables() -> str:
 
 def refused() -> dict[str, list[str]]:
     """Reason -> the classifiers and regressors of scikit-learn that are refused with it."""
-    from upweight.adapters import READERS
+    from upweight.adapters import NETWORKS, READERS
     from upweight.adapters.refusals import refuse
 
-    taken = {kind.__name__ for kind in READERS}
+    taken = {kind.__name__ for kind in (*READERS, *NETWORKS)}
     out: dict[str, list[str]] = {}
     for name, kind in estimators().items():
         if name not in taken:

@@ -3,8 +3,9 @@
 import copy
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from upweight import Influence
 from upweight.adapters import NETWORKS, Adapted, adapt
 from upweight.errors import InputError, MissingExtra, UnsupportedModel
+from upweight.removal.network_refit import refit_network
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -193,6 +195,7 @@ def test_rebuilt_estimator_predicts_as_the_network(case: Case) -> None:
     moved = adapted.objective.at(adapted.objective.vector + 0.05 * draws)
     again = adapted.rebuild(moved.values)
     assert type(again) is type(model)
+    assert np.isnan(again.loss_)  # no training of its own ended there
     said = of_module(adapted, moved, X)
     np.testing.assert_allclose(own_predictions(again, X, said.shape), said, rtol=1e-10, atol=1e-12)
     np.testing.assert_array_equal(own_predictions(model, X, (N, -1)), before)
@@ -209,7 +212,7 @@ def refit(model: Any, y: Any, weights: Any) -> Any:
     room = [np.empty_like(w) for w in there.coefs_], [np.empty_like(b) for b in there.intercepts_]
     rest = X, encoded, weights, [X, *[None] * layers], [None] * layers, *room
     start = np.concatenate([part.ravel() for part in (*there.coefs_, *there.intercepts_)])
-    for _ in range(3):  # each begins with a fresh curvature
+    for _ in range(2):  # each begins with a fresh curvature
         found = minimize(there._loss_grad_lbfgs, start, args=rest, jac=True, method="BFGS", options={"gtol": 1e-11})
         start = found.x
     there._unpack(start)
@@ -235,7 +238,7 @@ def test_scores_are_those_of_refits_at_a_minimum(case: Case) -> None:
     x, y = 0.8 * X[:4] + 0.1, case.y[:4]
     first, whole = found.scores(x, y, removal="first_order").values, found.scores(x, y)
     best = losses(refit(model, case.y, np.ones(N)), x, y)
-    for row in (3, 20, 41):
+    for row in (3, 41):
         up, down = np.ones(N), np.ones(N)
         up[row], down[row] = 1.02, 0.98
         slope = (losses(refit(model, case.y, up), x, y) - losses(refit(model, case.y, down), x, y)) / 0.04
@@ -349,11 +352,10 @@ def test_pipeline_names_rows_and_columns_as_the_user_does() -> None:
 
 
 def test_features_are_the_users_own_columns() -> None:
-    """Per unit of the table's column, through scaling; a category as another one: both as a refit has them."""
+    """Per unit of the table's column, through the scaling, as refits with the column moved have it."""
     model = piped(regressor()).fit(TABLE, RENT)
     found = Influence.from_sklearn(model, TABLE, RENT)
     effects = found.features(TABLE.iloc[[1]], RENT.iloc[[1]], ["p5"], measurement="prediction")
-    assert list(effects.columns) == ["age", "income"] or "age" in list(effects.columns)
     step = {"age": 1.0, "income": 800.0}
     for name, size in step.items():
         ends = []
@@ -371,12 +373,19 @@ def moved_prediction(model: Any, table: pd.DataFrame) -> float:
     found = Influence.from_sklearn(model, TABLE, RENT)
     network = found.adapted.objective
     seen = model[:-1].transform(table)
-    from dataclasses import replace
-
-    from upweight.removal.network_refit import refit_network
-
     vector = refit_network(replace(network, inputs=torch.as_tensor(np.asarray(seen, dtype=float))), [()]).vectors[0]
     return float(found.adapted.rebuild(network.at(vector).values).predict(TABLE.iloc[[1]])[0])
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "adam"])
+def test_a_saved_perceptron_comes_back(solver: str, tmp_path: Path) -> None:
+    """Scores to the bit, from a file that holds no pickle."""
+    case = Case("multiclass", solver)
+    influence(case).save(tmp_path / "m.influence")
+    back = Influence.load(tmp_path / "m.influence")
+    first, second = (one.scores(X[:2], case.y[:2]) for one in (influence(case), back))
+    np.testing.assert_array_equal(first.values, second.values)
+    assert (first.meaning, first.how) == (second.meaning, second.how)
 
 
 def test_search_labels_and_sparse_rows() -> None:

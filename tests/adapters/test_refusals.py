@@ -46,7 +46,6 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC, SVR, LinearSVC, NuSVC, NuSVR, OneClassSVM
@@ -98,7 +97,6 @@ MODELS: tuple[tuple[Any, Any, str, str], ...] = (
     (NuSVR(), Y, "NuSVR sets its tube by the share of rows", "Use SVR"),
     (OneClassSVM(), Y, "OneClassSVM has no target", "SVC"),
     (LinearSVC(multi_class="crammer_singer"), THREE, r"LinearSVC\(multi_class='crammer_singer'\)", "'ovr'"),
-    (MLPClassifier(max_iter=2), Y, "MLPClassifier is not supported yet", "LogisticRegression"),
     (KernelRidge(kernel=lambda a, b: a @ b), Y, "has no columns to read a query from", "rbf"),
     (GaussianProcessRegressor(), Y, "GaussianProcessRegressor is not supported yet", "Ridge"),
     (GaussianNB(), Y, "GaussianNB is fitted by counting", "LogisticRegression"),

@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.multiclass import OneVsRestClassifier
 
 import upweight.errors
-from upweight.adapters import READERS, adapt
+from upweight.adapters import NETWORKS, READERS, adapt
 from upweight.solvers import SOLVERS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,12 +40,13 @@ def names(cell: str) -> list[str]:
 
 
 def test_models_page_names_every_reader() -> None:
-    """The table of models and READERS hold the same estimators in the same order."""
+    """The table of models holds the estimators of READERS, then those of NETWORKS, in the same order."""
     listed = [name for row in tables(page("models.md"))[0] for name in names(row[0])]
-    assert listed == [kind.__name__ for kind in READERS]
+    assert listed == [kind.__name__ for kind in (*READERS, *NETWORKS)]
 
 
-@pytest.mark.parametrize("kind", READERS, ids=lambda kind: kind.__name__)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("kind", [*READERS, *NETWORKS], ids=lambda kind: kind.__name__)
 def test_models_page_states_form_and_penalty(kind: type[Any]) -> None:
     """The column "form" and "λ" are what the adapter reads from a small fit."""
     row = next(r for r in tables(page("models.md"))[0] if names(r[0]) == [kind.__name__])
@@ -59,8 +60,8 @@ def test_models_page_states_form_and_penalty(kind: type[Any]) -> None:
         "l1_ratio": getattr(fitted, "l1_ratio_", params.get("l1_ratio", 0.0)),
     }
     stated = row[2].replace("−", "-").replace("C n", "C * n").replace("2 α", "2 * α").replace("α (", "α * (")
-    expected = eval(stated, {"n": len(y), **chosen})
-    assert float(np.max(head.penalty)) == pytest.approx(float(expected), rel=1e-9)
+    expected = eval(stated, {"n": len(y), "b": len(y), **chosen})
+    assert float(np.max(np.asarray(head.penalty))) == pytest.approx(float(expected), rel=1e-9)
 
 
 def small_fit(kind: type[Any]) -> tuple[Any, Any, Any]:
@@ -82,7 +83,7 @@ def small_fit(kind: type[Any]) -> tuple[Any, Any, Any]:
 def test_models_page_refuses_what_the_code_refuses() -> None:
     """Each classifier and regressor of this scikit-learn stands in a table; the refused with the code's own reason."""
     taken = {name for row in tables(page("models.md"))[0] for name in names(row[0])}
-    rows = tables(page("models.md"))[1]
+    rows = tables(page("models.md"))[-1]
     said = {name: row[1] for row in rows for name in names(row[0])}
     for reason, refused in generated.refused().items():
         for name in refused:

@@ -80,6 +80,7 @@ def adapt_mlp(wrapped: Unwrapped, estimator: Any, x: Any, y: Any, sample_weight:
     def rebuild(state: Mapping[str, Tensor]) -> Any:
         moved = copy.deepcopy(final)
         write_layers(moved, state)
+        moved.loss_ = float("nan")  # that of another training: `_judge` would hold it against the rows
         return replaced(copy.deepcopy(estimator), moved)
 
     kept = [f"preprocessing ({', '.join(wrapped.transformers)})"] if wrapped.transformers else []
@@ -111,7 +112,7 @@ def adapt_mlp(wrapped: Unwrapped, estimator: Any, x: Any, y: Any, sample_weight:
 def _judge(final: Any, network: Network) -> Stationarity:
     """As any network; lbfgs left the loss that it ended with, which these rows must give again."""
     judged = judge_network(network)
-    if final.solver != "lbfgs":
+    if final.solver != "lbfgs" or not np.isfinite(final.loss_):
         return judged
     penalty = network.value - network.scale * float((network.weights * network.row_losses).sum())
     # scikit-learn's value is a mean over the outputs of a squared error; its gradient is the sum's

@@ -81,6 +81,7 @@ def _poisson(z: Tensor, y: Tensor) -> Tensor:
 def network_of(
     final: Any, row_loss: RowLoss, matrix: Array, targets: Array, weights: Array, batches: Sequence[int]
 ) -> Network:
+    """The objective at the fitted parameters; `batches`: rows of each batch of a pass, which set λ."""
     module = layers_of(final)
     named = list(module.named_parameters())
     share = final.alpha * float(np.mean(1.0 / np.asarray(batches)))
@@ -100,9 +101,8 @@ def network_of(
 
 
 def tensor_of(array: Array) -> Tensor:
-    """The same numbers, in the same memory where torch can have it: it may be written to and runs forwards."""
-    known = np.ascontiguousarray(array)
-    return torch.as_tensor(known if known.flags.writeable else known.copy())
+    """The same numbers, in the same memory where torch takes it: rows in order, not read-only."""
+    return torch.as_tensor(np.require(array, requirements=["C", "W"]))
 
 
 def batches_of(final: Any, n: int) -> list[int]:
@@ -132,6 +132,7 @@ def layers_of(final: Any) -> nn.Sequential:
 
 
 def write_layers(final: Any, state: Mapping[str, Tensor]) -> None:
+    """Puts a state of the module into an estimator, in its own type."""
     for k in range(len(final.coefs_)):
         like = final.coefs_[k].dtype
         final.coefs_[k] = state[f"{2 * k}.weight"].cpu().numpy().T.astype(like)

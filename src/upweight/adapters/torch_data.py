@@ -240,7 +240,7 @@ def _tensor(values: Any, dtype: torch.dtype, where: str) -> Tensor:
     else:
         try:
             array = values.to_numpy() if isinstance(values, pd.DataFrame | pd.Series) else np.asarray(values)
-            tensor = torch.as_tensor(np.ascontiguousarray(array) if np.ndim(array) else array)
+            tensor = torch.as_tensor(np.require(array, requirements=["C", "W"]))  # pandas gives its own, read-only
         except (TypeError, ValueError) as error:
             raise InputError(
                 f"{where} holds values that are not numbers ({_first_line(error)}). Encode them."

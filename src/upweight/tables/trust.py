@@ -19,6 +19,7 @@ _HARMLESS = tuple(
         r"sklearn\.compose\._column_transformer\.(make_column_selector|_RemainderColsList)",
         r"sklearn\._loss\.loss\.HalfTweedieLoss(Identity)?",  # TweedieRegressor
         r"sklearn\.metrics\._scorer\._PassthroughScorer",  # the searches
+        r"sklearn\.neural_network\._stochastic_optimizers\.(SGD|Adam)Optimizer",  # a perceptron's, as training left it
         rf"sklearn\.model_selection\._split\.({_SPLITTERS})",
         r"sklearn\.feature_selection\._univariate_selection\.(f_classif|f_regression|r_regression|chi2)",
         r"sklearn\.feature_selection\._mutual_info\.mutual_info_(classif|regression)",

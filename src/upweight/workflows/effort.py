@@ -5,8 +5,6 @@ Stands on influence; the commands stand on it.
 
 import time
 
-import numpy as np
-
 from upweight.influence import Influence
 from upweight.workflows.explain import FLIP_REFITS, SHOWN
 from upweight.workflows.shared import MOST
@@ -36,7 +34,7 @@ def seconds_to_explain(influence: Influence, predictions: int, checked: int, fli
     n = len(influence.row_ids)
     influence.attribution.refitted([[0]])  # what is made ready once is no part of the pace
     start = time.perf_counter()
-    influence.attribution.removals(np.zeros((1, influence.attribution.size)), "leverage").values()
+    influence.attribution.removals(0.0 * influence.attribution.vector[None, :], "leverage").values()
     scored = time.perf_counter() - start
     start = time.perf_counter()
     timed = [[i] for i in range(1, min(TIMED + 1, n - 1))]

@@ -55,7 +55,7 @@ def test_the_objective_is_the_users_own() -> None:
     assert isinstance(network, Network)
     assert network.chosen == ("0.weight", "0.bias", "2.weight", "2.bias")
     theta = torch.cat([p.detach().reshape(-1) for p in FITTED.parameters()])
-    by_hand = float(((FITTED(X) - Y) ** 2).mean() + 0.5 * DECAY * (theta**2).sum())
+    by_hand = float(((FITTED(X) - Y) ** 2).mean().detach() + 0.5 * DECAY * (theta**2).sum())
     assert network.value == pytest.approx(by_hand, rel=1e-12)
     assert (found.kind, found.targets, found.unit) == ("regression", ("y",), "target units")
     assert found.labels.shape == (N,)
