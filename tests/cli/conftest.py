@@ -15,6 +15,7 @@ import pytest
 from sklearn.datasets import load_diabetes
 from typer.testing import CliRunner
 
+from tests.workflows.conftest import module as module  # a fixture of both folders
 from upweight.cli import app
 
 Run = Callable[..., Any]

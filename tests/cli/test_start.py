@@ -33,7 +33,7 @@ def python(code: str, *words: str, **environment: str) -> subprocess.CompletedPr
 
 
 @pytest.mark.parametrize(
-    "words", ["--help", "explain --help", "check --help", "compare --help", "demo --help", "--version"]
+    "words", ["--help", "explain --help", "check --help", "compare --help", "doctor --help", "demo --help", "--version"]
 )
 def test_help_imports_nothing_heavy(words: str) -> None:
     """Neither torch nor scikit-learn nor pandas, nor numpy: which is why it takes under 0.3 s."""
@@ -59,7 +59,7 @@ def test_commands_run_without_torch(loans: Path) -> None:
     assert "Grade" in done.stdout
 
 
-@pytest.mark.parametrize("command", [(), ("explain",), ("check",), ("compare",), ("demo",)])
+@pytest.mark.parametrize("command", [(), ("explain",), ("check",), ("compare",), ("doctor",), ("demo",)])
 def test_help_fits_80_columns_and_shows_an_example(run: Run, command: tuple[str, ...]) -> None:
     """Each command's help ends its words with a line that can be typed."""
     result = run(*command, "--help")
@@ -72,15 +72,16 @@ def test_help_fits_80_columns_and_shows_an_example(run: Run, command: tuple[str,
 def test_examples_in_help_run(run: Run, demo_run: DemoRun, monkeypatch: pytest.MonkeyPatch) -> None:
     """As they stand, after the demo; that of explain is what the demo itself names, which test_demo runs."""
     examples = {}
-    for command in ("demo", "explain", "check", "compare"):
+    for command in ("demo", "explain", "check", "compare", "doctor"):
         found = re.search(rf"^ +(upweight {command} .*)$", run(command, "--help").stdout, re.MULTILINE)
         assert found is not None
         examples[command] = shlex.split(found[1])
     assert examples["demo"] == ["upweight", "demo", "--out", "demo"]  # as the fixture ran it
     assert [word for word in pasted(demo_run.stdout) if word not in ("--target", "label")] == examples["explain"]
     monkeypatch.chdir(demo_run.home)
-    result = run(*examples["check"][1:])
-    assert result.exit_code == 0, result.stderr
+    for command in ("check", "doctor"):
+        result = run(*examples[command][1:])
+        assert result.exit_code == 0, result.stderr or result.stdout
 
 
 def test_version(run: Run) -> None:

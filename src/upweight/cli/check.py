@@ -87,9 +87,10 @@ def check(
         return
     if data is None:
         raise typer.BadParameter("give DATA, the table; or --evidence FILE, to run a record again.")
-    from upweight.workflows.imported import names_function
+    from upweight.workflows.imported import names_function, require_torch
 
     if names_function(data):
+        require_torch(data)
         from upweight.cli.torch_checking import TorchCheckJob
         from upweight.cli.torch_checking import run as run_torch
 

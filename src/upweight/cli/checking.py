@@ -3,7 +3,6 @@
 Stands on workflows and page; imported when the command runs.
 """
 
-import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,21 +11,20 @@ import numpy as np
 from upweight.cli.facts import data_facts
 from upweight.cli.failures import FINDING
 from upweight.cli.forms import FORM, check_form, grade_form, held_out_form
+from upweight.cli.junit import junit_xml
 from upweight.cli.opening import open_said
 from upweight.cli.page import command_line, print_json, print_page, require_place, took
 from upweight.cli.progress import Progress
 from upweight.display.blocks import Block, Command, Document, Facts, Section
-from upweight.display.text import clean
 from upweight.display.words import GRADES, count
 from upweight.errors import InputError
 from upweight.files import write_atomically
 from upweight.validation.check import Check
 from upweight.workflows.effort import LONG, seconds_to_explain
+from upweight.workflows.limits import QUERIES
 from upweight.workflows.table_model import TableModel
 
-__all__ = ["Job", "junit_xml", "run"]
-
-QUERIES = 50  # held-out rows on which the removals are measured
+__all__ = ["Job", "run"]
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ def run(job: Job, progress: Progress) -> int:
         print_json(
             {
                 **head,
-                "held_out": held_out_form(table),
+                "held_out": held_out_form(len(table.held_out), table.arrangement, table.apart),
                 "measured_on": measured_on,
                 "check": check_form(outcome),
                 "grade": grade_form(outcome.grade),
@@ -92,22 +90,6 @@ def run(job: Job, progress: Progress) -> int:
     else:
         print_page(_page(job, table, outcome, measured_on, passed, progress.seconds))
     return 0 if passed else FINDING
-
-
-def junit_xml(outcome: Check, name: str, min_grade: str | None, seconds: float) -> str:
-    """One test case: the grade, a failure where it is below `min_grade`."""
-    failed = min_grade is not None and outcome.grade.letter > min_grade.upper()
-    totals = {"tests": "1", "failures": str(int(failed)), "errors": "0", "time": f"{seconds:.3f}"}
-    suite = ET.Element("testsuite", {"name": "upweight check", **totals})
-    case = ET.SubElement(
-        suite, "testcase", {"classname": "upweight.check", "name": clean(name), "time": f"{seconds:.3f}"}
-    )
-    said = f"grade {outcome.grade.letter}: {'; '.join(outcome.grade.reasons)}"
-    if failed:
-        wanted = f"grade {outcome.grade.letter} is below {(min_grade or '').upper()}"
-        ET.SubElement(case, "failure", {"message": wanted, "type": "grade"}).text = clean(said)
-    ET.SubElement(case, "system-out").text = clean(f"{outcome.sentence()}; {said}")
-    return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 
 def _queries(table: TableModel, seed: int) -> tuple[list[int], str]:

@@ -103,9 +103,10 @@ def explain(
     Example, after `make demo`:
       upweight explain demo/digits.csv --model demo/model.skops --row 683
     """
-    from upweight.workflows.imported import names_function
+    from upweight.workflows.imported import names_function, require_torch
 
     if names_function(data):
+        require_torch(data)
         from upweight.cli.torch_explaining import TorchJob
         from upweight.cli.torch_explaining import run as run_torch
 

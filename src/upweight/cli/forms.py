@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from upweight.influence import SmallestFlip
+from upweight.tables.arrangement import Arrangement
 from upweight.workflows.explanation import Explanation, Prediction, RowEffect, SharedHarm
 from upweight.workflows.in_common import Common
 from upweight.workflows.json_values import as_number, as_plain, check_form, grade_form
-from upweight.workflows.table_model import TableModel
 
 __all__ = ["FORM", "check_form", "explanation_form", "grade_form", "held_out_form"]
 
@@ -46,14 +46,13 @@ def explanation_form(explanation: Explanation, show_rows: bool) -> dict[str, Any
     }
 
 
-def held_out_form(table: TableModel) -> dict[str, Any]:
+def held_out_form(rows: int, order: Arrangement | None = None, how: str = "") -> dict[str, Any]:
     """The rows held out of training, and the columns that were respected in telling them apart."""
-    order = table.arrangement
     return {
-        "rows": len(table.held_out),
-        "group": order.group_column,
-        "time": order.time_column,
-        "how": table.apart or None,
+        "rows": rows,
+        "group": None if order is None else order.group_column,
+        "time": None if order is None else order.time_column,
+        "how": how or None,
     }
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from upweight.cli.checking import QUERIES, junit_xml
 from upweight.cli.failures import FINDING
-from upweight.cli.forms import FORM, check_form, grade_form
+from upweight.cli.forms import FORM, check_form, grade_form, held_out_form
+from upweight.cli.junit import junit_xml
 from upweight.cli.page import command_line, print_json, print_page, refuse_table_options, require_place, took
 from upweight.cli.progress import Progress
 from upweight.cli.torch_explaining import ready
@@ -25,6 +25,7 @@ from upweight.files import write_atomically
 from upweight.validation.check import Check
 from upweight.workflows.effort import LONG, in_words, seconds_to_explain
 from upweight.workflows.imported import own_faults
+from upweight.workflows.limits import QUERIES
 from upweight.workflows.torch_opened import Opened, open_task, x_of, y_of
 from upweight.workflows.torch_task import read_task
 
@@ -80,7 +81,7 @@ def run(job: TorchCheckJob, progress: Progress) -> int:
                 "data": job.name,
                 "target": None,
                 "seed": job.seed,
-                "held_out": {"rows": queries, "group": None, "time": None, "how": None},
+                "held_out": held_out_form(queries),
                 "measured_on": measured_on,
                 "check": check_form(outcome),
                 "grade": grade_form(outcome.grade),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from upweight.cli.forms import FORM, explanation_form
+from upweight.cli.forms import FORM, explanation_form, held_out_form
 from upweight.cli.page import command_line, print_json, print_page, refuse_table_options, require_place, took, written
 from upweight.cli.progress import Progress
 from upweight.cli.torch_facts import network_facts, network_provenance
@@ -181,7 +181,7 @@ def _print(
     if job.as_json:
         queries = 0 if opened.queries is None else opened.queries.n
         head = {"upweight": FORM, "command": "explain", "data": job.name, "seed": job.seed}
-        head |= {"held_out": {"rows": queries, "group": None, "time": None, "how": None}}
+        head |= {"held_out": held_out_form(queries)}
         tail = {"report": report, "seconds": round(progress.seconds, 2)}
         print_json({**head, **explanation_form(explanation, job.show_rows), **tail})
         return

@@ -11,18 +11,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from upweight.display.words import count
 from upweight.errors import InputError
 from upweight.tables.read import read_table
 from upweight.tables.target import require_column
 from upweight.workflows.explain import worst
+from upweight.workflows.limits import AT_ONCE, refuse_many
 from upweight.workflows.out_of_fold import losses_out_of_fold
 from upweight.workflows.table_model import TableModel
 from upweight.workflows.taken_out import without
 
 __all__ = ["AT_ONCE", "Asked", "ask_query", "ask_rows", "ask_worst"]
-
-AT_ONCE = 100  # predictions explained in one go: each is refitted some thirty times
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +49,7 @@ def ask_worst(table: TableModel, k: int, keep: bool = False, solver: str = "auto
     """
     if k < 1:
         raise InputError(f"--worst {k} asks for nothing. Give 1 or more.")
-    _few(k)
+    refuse_many(k)
     if len(table.held_out):
         at = table.held_out[worst(table.influence, table.x(table.held_out), table.y(table.held_out), k)]
         return _of_file(table, [int(i) for i in at], keep, solver)
@@ -67,7 +65,7 @@ def ask_query(table: TableModel, path: str | os.PathLike[str], id_column: str | 
     Raises: InputError that names the file and the columns that it lacks; FileError.
     """
     frame = read_table(path).frame
-    _few(len(frame))
+    refuse_many(len(frame))
     if id_column is not None:
         require_column(frame, id_column, "id column")
         frame = frame.set_index(pd.Index(frame[id_column].tolist()))
@@ -80,7 +78,7 @@ def ask_query(table: TableModel, path: str | os.PathLike[str], id_column: str | 
 
 
 def _of_file(table: TableModel, at: list[int], keep: bool, solver: str) -> Asked:
-    _few(len(at))
+    refuse_many(len(at))
     left = table if keep else without(table, at, solver)
     train, held = set(table.train.tolist()), set(table.held_out.tolist())
     learnt = "left among the training rows" if keep else "taken out of the training rows first"
@@ -91,11 +89,3 @@ def _of_file(table: TableModel, at: list[int], keep: bool, solver: str) -> Asked
         for i, other in zip(at, apart, strict=True)
     )
     return Asked(left, left.x(at), None if y.isna().all() else y, left.shown(left.frame.iloc[at]), origins)
-
-
-def _few(predictions: int) -> None:
-    if predictions > AT_ONCE:
-        raise InputError(
-            f"{count(predictions, 'prediction')} to explain; {AT_ONCE} at a time are the most. "
-            "Give fewer rows, or --worst K for those that matter."
-        )

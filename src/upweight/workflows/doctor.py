@@ -8,7 +8,7 @@ import os
 
 from upweight.workflows.diagnosis import Diagnosis, Finding
 from upweight.workflows.doctor_table import diagnose_table
-from upweight.workflows.imported import names_function
+from upweight.workflows.imported import names_function, require_torch
 
 __all__ = ["Diagnosis", "Finding", "diagnose"]
 
@@ -29,9 +29,10 @@ def diagnose(
     """`data`: a table's file, or `package.module:function`, which returns what Influence.from_torch takes.
 
     Raises: InputError and FileError where there is nothing to look at: no file that can be read, no target, no function
-    that can be called.
+    that can be called; MissingExtra for a network without torch.
     """
     if names_function(data):
+        require_torch(data)
         from upweight.workflows.doctor_network import diagnose_network
         from upweight.workflows.torch_task import read_task
 

@@ -76,6 +76,7 @@ def explain(
     truths = _truths(y, count)
     ids = read_ids(X, None, count) if ids is None else ids
     cheap = influence.attribution.refits_shown
+    by_loss = "loss" if measurement == "loss" else None
     as_they_are = rows_of(influence.adapted.rows if rows is None else rows)
     asked = rows_of(X if queries is None else queries)
     read, sure = says(influence, X)
@@ -127,7 +128,9 @@ def explain(
     shared = shared_harm(influence, X, y, predictions, as_they_are, held_out) if cheap else None
     overall = None
     if held_out is not None:
-        overall = harmful_overall(influence, *held_out, rows=as_they_are, seed=seed, most=held_out_most)
+        overall = harmful_overall(
+            influence, *held_out, rows=as_they_are, seed=seed, most=held_out_most, measurement=by_loss
+        )
         progress("the rows that harm the held-out predictions found")
     check = _check(influence, X, y, truths, read, measurement, check_rows, seed) if cheap else None
     if check is not None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from upweight.errors import InputError, MissingExtra, UpweightError, listed
 
-__all__ = ["called", "names_function", "own_faults"]
+__all__ = ["called", "names_function", "own_faults", "require_torch"]
 
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _WRITE = "Write package.module:function"
@@ -24,6 +24,14 @@ def names_function(text: str | os.PathLike[str]) -> bool:
     """Whether this is `package.module:function`: a colon, no folder, and no file of that name."""
     name = os.fspath(text)
     return ":" in name and not re.search(r"[/\\]", name) and not os.path.exists(name)
+
+
+def require_torch(name: str | os.PathLike[str]) -> None:
+    """Raises: MissingExtra with the line that installs it."""
+    try:
+        importlib.import_module("torch")
+    except ImportError as error:
+        raise MissingExtra(f"{os.fspath(name)} needs torch: pip install 'upweight[torch]'.") from error
 
 
 def called(name: str) -> Any:

@@ -29,17 +29,19 @@ def harmful_overall(
     rows: pd.DataFrame | RowsOf | None = None,
     seed: int = 0,
     most: int | None = None,
+    measurement: str | None = None,
 ) -> Overall:
     """The rows whose removal would lower the mean loss (of a number: the mean error) over X most, really refitted.
 
     Where rows × queries would not fit CELLS, or X has more than `most` rows, a sample drawn from `seed` stands for it.
+    measurement: None, the loss or the error.
     """
     n, total = len(influence.row_ids), count_rows(X, "X")
     q = min(total, max(50, int(CELLS // n)), total if most is None else most)
     if q < total:
         drawn = np.sort(np.random.default_rng(seed).choice(total, size=q, replace=False))
         X, y = take_rows(X, drawn), take_rows(y, drawn)
-    scores = scored(influence, X, y, chosen(None, influence.adapted.kind, True))
+    scores = scored(influence, X, y, chosen(measurement, influence.adapted.kind, True))
     mean = scores.values.mean(axis=0)
     base = float(np.mean(scores.base)) if scores.base is not None else 0.0
     at = [int(i) for i in np.argsort(mean, kind="stable")[:shown] if mean[i] < 0]

@@ -57,7 +57,7 @@ def shared_harm(
     if len(at) < 2:
         return None
     change = np.stack([_towards_better(predictions[i]) for i in at])
-    measure = _held_out_measure(influence, held_out)
+    measure = _held_out_measure(influence, held_out, predictions[0].measurement)
     groups: list[Together] = []
     alone: list[int] = []
     for members in alike(change):
@@ -245,12 +245,14 @@ def _estimated(group: _Group, out: list[int]) -> Floats:
     return np.asarray(to_numpy(own.outputs_at(states, group.question.features))[0])
 
 
-def _held_out_measure(influence: Influence, held_out: tuple[Any, Any] | None) -> Callable[[list[int]], Effect | None]:
+def _held_out_measure(
+    influence: Influence, held_out: tuple[Any, Any] | None, measurement: str
+) -> Callable[[list[int]], Effect | None]:
     """Rows -> what their removal really does to the mean loss (of a number: the mean error) over all held-out rows."""
     if held_out is None:
         return lambda out: None
     x, y = held_out
-    name = chosen(None, influence.adapted.kind, True)
+    name = chosen("loss" if measurement == "loss" else None, influence.adapted.kind, True)
     asked = (None, "prediction") if name == ERROR else (y, name)
     question = questions.ask(influence.adapted, influence.attribution, x, *asked)
 

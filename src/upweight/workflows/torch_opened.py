@@ -19,8 +19,8 @@ from upweight.display.words import among, count
 from upweight.errors import InputError, UnsupportedQuestion, listed
 from upweight.influence import Influence
 from upweight.tables.arrangement import Arrangement
-from upweight.workflows.asked import AT_ONCE
 from upweight.workflows.explain import worst
+from upweight.workflows.limits import refuse_many
 from upweight.workflows.out_of_fold import losses_out_of_fold
 from upweight.workflows.reading import RowsOf
 from upweight.workflows.torch_rows import Together, shown_rows
@@ -118,7 +118,7 @@ def ask_worst(opened: Opened, k: int, keep: bool = False) -> TorchAsked:
     """
     if k < 1:
         raise InputError(f"--worst {k} asks for nothing. Give 1 or more.")
-    _few(k)
+    refuse_many(k)
     if opened.queries is not None:
         if not opened.truths:
             raise InputError(f"{opened.task.name}: its queries have no truths, so none is the worst. Give --row.")
@@ -142,7 +142,7 @@ def _losses(influence: Influence) -> tuple[NDArray[np.float64], str]:
 
 
 def _asked(opened: Opened, at: list[int], keep: bool) -> TorchAsked:
-    _few(len(at))
+    refuse_many(len(at))
     rows = opened.rows if opened.queries is None else opened.queries
     some = _some(rows, at)
     y = y_of(some) if opened.queries is None or opened.truths else None
@@ -244,11 +244,3 @@ def read_asked(task: TorchTask, reading: Reading) -> tuple[Rows | None, bool]:
 
 def _described(parts: Sequence[tuple[tuple[int, ...], torch.dtype]]) -> str:
     return " and ".join(f"{list(shape)} {str(dtype).removeprefix('torch.')}" for shape, dtype in parts)
-
-
-def _few(predictions: int) -> None:
-    if predictions > AT_ONCE:
-        raise InputError(
-            f"{count(predictions, 'prediction')} to explain; {AT_ONCE} at a time are the most. "
-            "Give fewer rows, or --worst K for those that matter."
-        )

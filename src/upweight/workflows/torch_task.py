@@ -7,14 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from upweight.errors import InputError, MissingExtra, listed
-from upweight.workflows.imported import called
+import torch
+from torch import Tensor, nn
 
-try:
-    import torch
-    from torch import Tensor, nn
-except ImportError as error:
-    raise MissingExtra("a network needs torch: pip install 'upweight[torch]'.") from error
+from upweight.errors import InputError, listed
+from upweight.workflows.imported import called
 
 __all__ = ["TorchTask", "read_task"]
 
@@ -41,7 +38,7 @@ class TorchTask:
 def read_task(name: str, device: str | None = None) -> TorchTask:
     """The function called once, its model moved to `device` where one is given.
 
-    Raises: InputError for what cannot be imported, called or read; MissingExtra without torch.
+    Raises: InputError for what cannot be imported, called or read; MissingExtra where its module lacks torch.
     """
     place = None if device is None else _device(device)
     task = _task(name, called(name))
