@@ -111,6 +111,13 @@ def test_what_is_refused(run: Run, loans: Path, words: Any, said: str) -> None:
     assert result.stdout == ""
 
 
+def test_a_network_is_compared_in_python(run: Run) -> None:
+    """The command reads tables."""
+    result = run("compare", "training:task", "--without", "town")
+    assert result.exit_code == 2
+    assert "training:task: compare reads a table. Networks are compared in Python" in flat(result.stderr)
+
+
 def test_models_of_different_rows_are_refused(run: Run, loans: Path, folder: Path) -> None:
     """A number beside a class has another target: it is no model of this one."""
     frame = pd.read_csv(loans)

@@ -175,7 +175,7 @@ def test_regressions_are_compared_by_their_predictions() -> None:
 
 
 def test_a_network_beside_a_linear_model(iris: Any) -> None:
-    """The head of a network: labels are numbers, queries are tensors for one and an array for the other, refits of both."""
+    """The head of a network: labels are numbers, queries tensors for one and an array for the other; both refit."""
     torch = pytest.importorskip("torch")
     x = iris[0].to_numpy()[:80].astype(np.float32)
     y = np.unique(iris[1].to_numpy(), return_inverse=True)[1][:80]

@@ -4,6 +4,7 @@ Stands on workflows and page.
 """
 
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from upweight.adapters.inputs import take_rows
 from upweight.cli.facts import data_facts, provenance
 from upweight.cli.forms import FORM, held_out_form
 from upweight.cli.opening import open_said
@@ -23,6 +25,8 @@ from upweight.errors import FileError, InputError
 from upweight.workflows.asked import Asked, ask_query, ask_rows
 from upweight.workflows.compare import compare
 from upweight.workflows.comparison import Comparison
+from upweight.workflows.effort import LONG, in_words
+from upweight.workflows.imported import names_function
 from upweight.workflows.json_values import as_number, as_plain, grade_form
 from upweight.workflows.quality import quality
 from upweight.workflows.second_model import second_model
@@ -73,6 +77,10 @@ def run(job: Job, progress: Progress) -> None:
         progress("a pipeline to compare it with fitted")
     one, two = _ask(job, first, second)
     y = None if one.y is None or one.y.isna().any() else one.y
+    seconds = sum(_seconds(asked) for asked in (one, two))
+    if seconds > LONG:
+        disk = f" and under 3 MB of disk for {job.report}" if job.report else ""
+        progress.say(f"This will take about {in_words(seconds)}{disk}.")
     found = compare(one.table.influence, two.table.influence, one.x, y, X_query_b=two.x, names=_names(job))
     progress.close()
     failed = _write(job, one, two, found, progress)
@@ -83,6 +91,8 @@ def run(job: Job, progress: Progress) -> None:
 
 def _require_two(job: Job) -> None:
     """Raises: InputError unless the options name two models and one kind of predictions."""
+    if names_function(job.data):
+        raise InputError(f"{job.data}: compare reads a table. Networks are compared in Python: upweight.compare(…).")
     if len(job.models) > 2:
         raise InputError(f"--model is given {len(job.models)} times. Two models are compared: give it once or twice.")
     if not job.models and not job.without:
@@ -118,6 +128,17 @@ def _ask(job: Job, first: TableModel, second: TableModel) -> tuple[Asked, Asked]
         at = np.sort(np.random.default_rng(job.seed).choice(at, size=AT_ONCE, replace=False))
     ids = [str(row) for row in first.frame.index[at]]
     return ask_rows(first, ids, False, job.solver), ask_rows(second, ids, False, job.solver)
+
+
+def _seconds(asked: Asked) -> float:
+    """At the pace of one prediction and of one refit; many at once are quicker."""
+    influence, x = asked.table.influence, take_rows(asked.x, [0])
+    influence.scores(x, measurement="prediction")  # what is made ready once is no part of the pace
+    start = time.perf_counter()
+    influence.scores(x, measurement="prediction")
+    scored = time.perf_counter()
+    influence.attribution.refitted([[0]])
+    return len(asked.rows) * (scored - start) + 2 * SHOWN * (time.perf_counter() - scored)
 
 
 def _names(job: Job) -> tuple[str, str]:
