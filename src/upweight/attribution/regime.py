@@ -34,7 +34,7 @@ __all__ = ["WRITTEN_OUT", "Regime", "decide", "solver_for"]
 NEAR = 0.1
 SHARE = 0.1  # of the mean eigenvalue
 WRITTEN_OUT = 1500  # parameters up to which a curvature is written out: p products
-HELD = 0.1  # of the lowest bend: a loss of penalty beyond it would leave a direction that nothing holds
+HELD = 0.5  # of the lowest bend: a loss of penalty beyond it would leave a direction that next to nothing holds
 BENDS = 30.0  # roundings of the largest eigenvalue below which a negative one is rounding
 
 
