@@ -4,10 +4,10 @@
     python benchmarks/equality.py --small    two classes, upweight's own doors only, nothing written
 
 300 rows of scikit-learn's breast cancer (two classes, one logit) and digits (ten classes), standardised, 20 queries,
-an L2 penalty on the weights, intercepts free, fitted to the optimum. The penalty is strong (λ = 1/3) so that no query is
-saturated: a residual p − y of 1e-9 has lost half its digits before any library multiplies it (with C = 1, dattri and
-pyDVL are within 7e-7 in float64, and lose such a query entirely in float32). Each peer answers in its
-own environment by its exact solver (peers/equality/), in float64 and in float32.
+an L2 penalty on the weights, intercepts free, fitted to the optimum. The penalty is strong (λ = 1/3) so that no query
+is saturated: a residual p − y of 1e-9 has lost half its digits before any library multiplies it (with C = 1, dattri and
+pyDVL are within 7e-7 in float64, and lose such a query entirely in float32). Each peer answers in its own environment
+by its exact solver (peers/equality/), in float64 and in float32.
 A difference is the largest |theirs − ours| of a query over the largest |ours| of that query, at the worst query; ours
 are Influence.from_sklearn's with removal="first_order".
 """

@@ -15,9 +15,9 @@ COLUMNS = (
 CAPTUM = """
 captum: its Hessian is the SUM over the rows, so 1/n is in its scores already;
 dividing by n again would make them n times too small. Its eigenvectors are from
-torch.linalg.eig, which are not orthogonal where an eigenvalue is repeated (ten
-classes: a weight's shift in all classes is held by the penalty alone): that is
-what float32 loses. With eigh put in its place it is as near as the others."""
+torch.linalg.eig, which promises no orthogonal ones (of ten classes, where the
+penalty's eigenvalue is repeated, max |VᵀV − I| is 1.0): float32 loses what is
+shown by it, and with eigh put in its place comes as near as the others."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,11 @@ def _translations(rows: list[Compared]) -> list[str]:
 
 def _differences(rows: list[Compared]) -> list[str]:
     found = {(row.library, row.way): {(r.problem, r.dtype): r for r in rows if r.way == row.way} for row in rows}
-    lines = ["", f"{'largest difference':<40}{'float64':>14}{'float32':>18}{'near':>8}"]
-    lines.append(f"{'library, how it solves':<40}" + "".join(f"{head:>8}" for head in ("two", "ten", "two", "ten")))
+    lines = ["", f"{'largest difference':<42}{'float64':>14}{'float32':>16}{'near':>8}"]
+    lines.append(f"{'library, how it solves':<42}" + "".join(f"{head:>8}" for head in ("two", "ten", "two", "ten")))
     for (library, way), cells in sorted(found.items(), key=lambda one: (one[0][0] != "upweight", one[0][0])):
         text = "".join(f"{_cell(cells.get(column)):>8}" for column in COLUMNS)
-        lines.append(f"{library + ', ' + way:<40}{text}{'yes' if all(r.passes for r in cells.values()) else 'no':>8}")
+        lines.append(f"{library + ', ' + way:<42}{text}{'yes' if all(r.passes for r in cells.values()) else 'no':>6}")
     near = sum(row.passes for row in rows)
     lines += [
         "",
@@ -85,4 +85,5 @@ def _differences(rows: list[Compared]) -> list[str]:
 def _cell(row: Compared | None) -> str:
     if row is None:
         return "–"
-    return f"{row.difference:.0e}" + ("*" if row.returned == "float32" != row.dtype else "")
+    size = f"{row.difference:.0e}" if row.difference else "0"
+    return size + ("*" if row.returned == "float32" != row.dtype else "")

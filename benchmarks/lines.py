@@ -108,20 +108,19 @@ def _table(found: list[dict[str, Any]]) -> str:
     lines = [
         "lines: statements from a trained model and its rows to the ten rows that count",
         "",
-        f"{'model of':<14}{'library':<13}{'version':<9}{'lines':>5}  {'runs':<6}in the style of",
+        f"{'model of':<14}{'library':<13}{'version':<9}{'lines':>5}  runs",
     ]
     for one in found:
-        runs = {True: "yes", False: "no", None: "–"}[one["runs"]]
-        style = one["documented"].removeprefix("https://")
-        lines.append(
-            f"{one['door']:<14}{one['library']:<13}{one['version'] or '–':<9}{one['lines']:>5}  {runs:<6}{style}"[:80]
-        )
+        runs = {True: "yes", False: "no", None: "not tried"}[one["runs"]]
+        lines.append(f"{one['door']:<14}{one['library']:<13}{one['version'] or '–':<9}{one['lines']:>5}  {runs}")
+    lines += ["", "written in the style of"]
+    lines += [f"  {one['library']:<13}{one['documented']}" for one in found]
     lines += [
         "",
         f"to reach: {REACH} of upweight's, by both doors. Counted: imports, definitions, calls;",
-        "not the model, the rows and what training needed of torch. runs: in its own",
-        "environment. What is printed differs: upweight's names the rows, the estimate in",
-        "the loss's unit and a real refit beside it; the others' are row numbers.",
+        "not the model, the rows and what training needed of torch. runs: each in its",
+        "library's environment. The others print row numbers; upweight's print the rows,",
+        "the change of the loss without each and, of a linear model, a refit beside it.",
     ]
     return "\n".join(lines)
 

@@ -2,8 +2,9 @@
 
 Its Hessian is the SUM over the rows, so a penalty inside each row's loss enters n times, as it must; see softmax.py.
 Its tolerance of 1e-5 drops the one direction that no row sees (a shift of all intercepts, where there are several).
-It takes eigenvectors from torch.linalg.eig, which are not orthogonal where an eigenvalue is repeated; the second way
-puts torch.linalg.eigh in its place, to show that nothing else is the cause of what float32 loses.
+It takes eigenvectors from torch.linalg.eig, which promises no orthogonal ones (max |VᵀV − I| was 0.9998 on the ten
+classes in float32); the second way puts torch.linalg.eigh in its place, to show that nothing else is the cause of what
+float32 loses.
 """
 
 import tempfile

@@ -14,4 +14,4 @@ def score(problem: Problem) -> Scores:
 
 
 if __name__ == "__main__":
-    main("pyinfluence", {"InfluenceFunctions, damping 0": score})
+    main("pyinfluence", {"InfluenceFunctions": score})
