@@ -13,20 +13,28 @@ import upweight
 
 SOURCE = Path(upweight.__file__).parent
 BANDS = {
-    1: {"errors", "shapes", "arrays", "randomness", "files", "store"},
+    1: {
+        "errors", "shapes", "arrays", "randomness", "files", "store",
+    },
     2: {
-        *("features", "params", "output_loss", "linear_head", "measurement", "gradients", "perturbation"),
-        *("derivatives", "network", "network_health"),
-        *("optimisers", "training_run", "training_start", "training_step"),
+        "features", "params", "output_loss", "linear_head", "measurement", "gradients", "perturbation",
+        "derivatives", "network", "network_health", "optimisers", "training_run", "training_start",
+        "training_step",
     },
-    3: {"curvature", "solvers", "newton"},
+    3: {
+        "curvature", "solvers", "newton",
+    },
     4: {
-        *("sensitivity", "removal", "attribution", "validation", "display"),
-        *("saved_scores", "scores", "relabel", "feature_effects", "mainstay"),
+        "sensitivity", "removal", "attribution", "validation", "display", "saved_scores", "scores", "relabel",
+        "feature_effects", "mainstay",
     },
-    5: {"adapters", "tables", "questions", "outcomes", "saving", "influence", "workflows", "evidence"},
-    6: {"cli"},
-}
+    5: {
+        "adapters", "tables", "questions", "outcomes", "saving", "influence", "workflows", "evidence",
+    },
+    6: {
+        "cli",
+    },
+}  # fmt: skip
 BESIDE = {"", "extend", "testing"}  # the front door, the protocols, the problems: they may import anything
 BAND = {name: number for number, names in BANDS.items() for name in names}
 MODULES = {
