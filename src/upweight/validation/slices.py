@@ -55,9 +55,13 @@ def lifted(
     for g, group in enumerate(groups):
         seen = np.flatnonzero(tried[g * m : (g + 1) * m] & (hits[g] > 0))
         p[g * m + seen] = _tail(hits[g][seen], n, sizes[seen], len(group))
-        again = seen[p[g * m + seen] <= level]
-        if strata is None or not len(again):
-            continue
+    hopeful = p <= level / max(
+        1, family - int((p <= level).sum())
+    )  # Holm rejects no other, whatever became of the rest
+    for g, group in enumerate(groups):
+        if strata is None:
+            break
+        again = np.flatnonzero(hopeful[g * m : (g + 1) * m])
         again = again if plain is None else again[~plain[again]]
         inside = member[:, again].toarray() > 0
         for j, column in zip(again, inside.T, strict=True):
@@ -78,7 +82,8 @@ def lifted(
 
 def _tail(hits: Counts, n: int, sizes: Counts, drawn: int) -> Floats:
     """P(so many hits or more) when `drawn` of n rows are drawn, each slice holding `sizes` of them."""
-    return np.asarray(hypergeom.sf(hits - 1, n, sizes, drawn))
+    pairs, back = np.unique(np.stack([hits, sizes]), axis=1, return_inverse=True)  # many words are equally rare
+    return np.asarray(hypergeom.sf(pairs[0] - 1, n, pairs[1], drawn))[back.ravel()]
 
 
 def _tried(attainable: Floats, level: float) -> NDArray[np.bool_]:
