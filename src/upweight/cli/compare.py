@@ -5,14 +5,14 @@ from typing import Annotated
 
 import typer
 
-from upweight.cli.options import AsJson, Data, Debug, Group, Id, NoRows, Seed, Solver, Target, Time, TrustPickle
+from upweight.cli.options import AsJson, Debug, Group, Id, NoRows, Seed, Solver, Table, Target, Time, TrustPickle
 from upweight.cli.progress import current
 
 __all__ = ["compare"]
 
 
 def compare(
-    data: Data,
+    data: Table,
     target: Target = None,
     model: Annotated[
         list[Path] | None,

@@ -18,6 +18,7 @@ __all__ = [
     "NoRows",
     "Seed",
     "Solver",
+    "Table",
     "Target",
     "Time",
     "TrustPickle",
@@ -31,6 +32,9 @@ Data = Annotated[
         "(model, loss, data).",
         show_default=False,
     ),
+]
+Table = Annotated[
+    Path, typer.Argument(metavar="DATA", help="The table: CSV, TSV, either gzipped, or Parquet.", show_default=False)
 ]
 Device = Annotated[
     str | None,

@@ -16,7 +16,6 @@ from upweight.adapters.refusals import refuse
 from upweight.adapters.transformed import column_names, read_matrix
 from upweight.adapters.wrappers import refuse_unfitted, unwrap
 from upweight.display.words import count
-from upweight.errors import listed
 from upweight.solvers.auto import Sizes, choose
 from upweight.tables.infer import Columns, infer, labelled
 from upweight.tables.inputs import inputs_for
@@ -60,12 +59,18 @@ def diagnose_table(
         found.warn("file", note)
     framed = found.tried("id", lambda: with_ids(table.frame, target, id_column))
     frame = table.frame if framed is None else framed
-    columns = _look_at_columns(found, frame, target, id_column if framed is not None else None, group)
-    if stored is not None:
-        _look_at_model(found, stored, frame, target)
-    if found.stopped or columns is None:
-        return found.diagnosis()
+    columns = None
     if model is None:
+        columns = _look_at_columns(found, frame, target, id_column if framed is not None else None, group)
+    rows = found.tried("target", lambda: labelled(frame, target))
+    if rows is not None:
+        kind = None if stored is None else _kind_of(stored)
+        _look_at_target(found, *rows, target, kind if columns is None else columns.task)
+        if stored is not None:
+            _look_at_model(found, stored, rows[0], target)
+    if found.stopped:
+        return found.diagnosis()
+    if columns is not None:
         seconds = seconds_to_fit(int(TRAINED * len(frame)), len(columns.features))
         found.seconds["fit"] = seconds
         if seconds > LONG:
@@ -98,23 +103,27 @@ def _look_at_columns(
     found.ok("columns", columns.summary)
     for note in columns.notes:
         found.warn("columns", note)
-    rows, left_out = labelled(frame, target)
-    if left_out:
-        found.warn("target", left_out)
-    still = [name for name in columns.features if rows[name].nunique(dropna=False) <= 1]
-    if still:
-        are = f"column {still[0]!r} is" if len(still) == 1 else f"columns {listed(still)} are"
-        found.warn("columns", f"{are} the same in every row: nothing is learnt there", "leave out, or look why")
-    if columns.task == "classification":
-        sizes = rows[target].value_counts()
-        found.sizes["classes"] = len(sizes)
-        found.ok("target", f"{len(sizes):,} classes, the smallest of {count(int(sizes.min()), 'row')}")
-    else:
-        found.ok("target", "a number")
     return columns
 
 
-def _look_at_model(found: Findings, file: ModelFile, frame: pd.DataFrame, target: str) -> None:
+def _look_at_target(found: Findings, rows: pd.DataFrame, left_out: str | None, target: str, kind: str | None) -> None:
+    """Rows without one, and how many classes; `kind` None: it is not known."""
+    if left_out:
+        found.warn("target", left_out)
+    if kind == "classification":
+        sizes = rows[target].value_counts()
+        found.sizes["classes"] = len(sizes)
+        found.ok("target", f"{len(sizes):,} classes, the smallest of {count(int(sizes.min()), 'row')}")
+    elif kind == "regression":
+        found.ok("target", "a number")
+
+
+def _kind_of(file: ModelFile) -> str:
+    """By the classes that the fitted model has."""
+    return "classification" if hasattr(file.model, "classes_") else "regression"
+
+
+def _look_at_model(found: Findings, file: ModelFile, rows: pd.DataFrame, target: str) -> None:
     """The user's model, each of its demands apart: its kind, its fit, its columns, its classes."""
     wrapped = found.tried("model", lambda: unwrap(file.model))
     if wrapped is None:
@@ -124,7 +133,6 @@ def _look_at_model(found: Findings, file: ModelFile, frame: pd.DataFrame, target
         found.tried("model", lambda: refuse_unfitted(final))
     else:
         found.problem("model", str(refuse(final)))
-    rows = frame[frame[target].notna()]
     x = found.tried("columns", lambda: inputs_for(file, rows, target))
     if x is not None and not found.stopped:
         names, ids = column_names(wrapped, x), read_ids(x, None, len(rows), unique=False)
