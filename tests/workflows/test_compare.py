@@ -224,6 +224,12 @@ def test_it_shows_itself(found: Comparison) -> None:
     assert ax.get_title() == "query 1 of 30"
     assert {t.get_text().split(" (")[0] for t in ax.get_legend().get_texts()} == {"same class", "another class"}
     assert found.plot().get_title() == "mean over 30 predictions"
+    own = found.b.plot(query=2)
+    assert own.get_title() == "curve · query 2"
+    drawn = np.sort(np.concatenate([np.asarray(dots.get_offsets())[:, 1] for dots in own.collections]))
+    np.testing.assert_allclose(drawn, np.sort(found.b.influence[2]))
+    with pytest.raises(InputError, match="query 30 is not there: 30 queries were asked"):
+        found.a.plot(query=30)
     unseen = found.document(show_rows=False)
     assert "label" not in [column.name for section in unseen.sections for b in section.blocks
                            for column in getattr(b, "columns", ())]  # fmt: skip

@@ -55,9 +55,8 @@ def lifted(
     for g, group in enumerate(groups):
         seen = np.flatnonzero(tried[g * m : (g + 1) * m] & (hits[g] > 0))
         p[g * m + seen] = _tail(hits[g][seen], n, sizes[seen], len(group))
-    hopeful = p <= level / max(
-        1, family - int((p <= level).sum())
-    )  # Holm rejects no other, whatever became of the rest
+    most = int((p <= level).sum())
+    hopeful = p <= level / max(1, family - most)  # Holm rejects no other, whatever becomes of these
     for g, group in enumerate(groups):
         if strata is None:
             break

@@ -1,17 +1,23 @@
 """One of two models that are compared: its influence on the predictions, and what the influence is like, in numbers.
 
-Stands on scores; comparison stands on it. Source: Koh & Liang (2017), section 5.1.
+Stands on scores and display; comparison stands on it. Source: Koh & Liang (2017), section 5.1.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from upweight.display.figures import Sides, draw_influence
+from upweight.display.words import count, measured
+from upweight.errors import InputError
 from upweight.saved_scores import Distance
 from upweight.scores import Scores
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["FIRST", "Side"]
 
@@ -56,6 +62,23 @@ class Side:
     def signed(self, query: int | None) -> Floats:
         """[n] influence on a query; None: the mean over the queries."""
         return np.asarray(self.influence.mean(axis=0) if query is None else self.influence[query])
+
+    def plot(self, ax: Any = None, query: int = 0) -> "Axes":
+        """Each row's influence on query `query`, in spreads, over its distance; returns matplotlib's axes.
+
+        Raises: MissingExtra without matplotlib; InputError for a query that there is not.
+        """
+        if not 0 <= query < len(self.says):
+            raise InputError(f"query {query} is not there: {count(len(self.says), 'query', 'queries')} were asked.")
+        return draw_influence(
+            ax,
+            self.distance.to(query),
+            self.influence[query],
+            Sides("raises", "lowers") if self.scores.better is None else Sides("harmful", "helpful"),
+            self.distance.label,
+            f"change of {measured(self.scores.measurement)} without the row (spreads)",
+            f"{self.name} · query {query}",
+        )
 
     def refits(self, at: Sequence[int], query: int | None) -> Floats | None:
         """[r] the same by real removals, NaN where a refit found no optimum; None where a refit is a training run."""
