@@ -103,6 +103,8 @@ class DenseFeatures:
         """Xᵀ diag(weight) X."""
         xp = namespace(weight)
         x = self._block(rows)
+        if bool(xp.any(weight < 0)) and bool(xp.all(weight <= 0)):  # pairs of outputs of a softmax
+            return -self.second_moment(-weight, rows)
         if bool(xp.all(weight >= 0)):  # one factor twice: half the flops of a product of two
             weighted = x * xp.sqrt(weight)[:, None]
             inner, border = xp.matrix_transpose(weighted) @ weighted, weight @ x

@@ -254,7 +254,8 @@ def test_sparse_features_are_dense_ones() -> None:
     rows = slice(5, 15)
     np.testing.assert_allclose(sparse.matmul(w, rows), dense.matmul(w, rows), rtol=1e-13)
     np.testing.assert_allclose(sparse.rmatmul(e, rows), dense.rmatmul(e, rows), rtol=1e-13)
-    np.testing.assert_allclose(sparse.second_moment(e[:, 0], rows), dense.second_moment(e[:, 0], rows), atol=1e-13)
+    for weight in (e[:, 0], np.abs(e[:, 0]), -np.abs(e[:, 0]), 0.0 * e[:, 0]):
+        np.testing.assert_allclose(sparse.second_moment(weight, rows), dense.second_moment(weight, rows), atol=1e-13)
     np.testing.assert_allclose(sparse.squares(scale), dense.squares(scale), rtol=1e-13)
     for other in (sparse, dense):
         np.testing.assert_allclose(sparse.gram(other, scale), dense.gram(dense, scale), rtol=1e-13)

@@ -9,7 +9,7 @@ import pytest
 from upweight.curvature import HeadCurvature
 from upweight.gradients import HeadSource, head
 from upweight.removal.leverage import largest_leverages, leverage_corrected
-from upweight.solvers import BlockCG, Cholesky
+from upweight.solvers import BlockCG, Cholesky, Woodbury
 from upweight.solvers.low_rank import LowRank
 from upweight.testing import PROBLEMS, problem
 
@@ -59,7 +59,8 @@ def test_leverages_made_in_blocks_are_those_made_at_once(label: str) -> None:
         np.testing.assert_allclose(getattr(blockwise, name), getattr(direct, name), rtol=1e-7, atol=1e-12)
     np.testing.assert_allclose(blockwise.source.pulls, direct.source.pulls, rtol=1e-6, atol=1e-10)
     rows = np.array([1, 4])
-    some = largest_leverages(curvature, prepared, rows)
-    assert some is not None
-    np.testing.assert_allclose(some, np.asarray(direct.h)[rows], rtol=1e-7)
-    assert largest_leverages(curvature, Cholesky().prepare(curvature), rows) is None
+    for one in (prepared, Cholesky().prepare(curvature)):
+        some = largest_leverages(curvature, one, rows)
+        assert some is not None
+        np.testing.assert_allclose(some, np.asarray(direct.h)[rows], rtol=1e-7)
+    assert largest_leverages(curvature, Woodbury().prepare(curvature), rows) is None

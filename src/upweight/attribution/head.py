@@ -372,7 +372,8 @@ class HeadAttribution:
     @cached_property
     def held(self) -> NDArray[np.int64]:
         """Rows that alone hold a direction of θ: none where each row bends penalised columns far less than needed."""
-        if "leverage" not in self.__dict__ and self._direct.row_leverages is not None and self._held_by_penalty():
+        dear = self._direct.row_leverages is not None or self._direct.leverages is None  # not all in one go
+        if "leverage" not in self.__dict__ and dear and self._held_by_penalty():
             return np.zeros(0, dtype=np.int64)
         return np.flatnonzero(to_numpy(self.leverage.alone))
 

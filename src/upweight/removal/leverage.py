@@ -55,10 +55,16 @@ def leverages(head: LinearHead, prepared: Prepared) -> Float[Array, "n c c"]:
 
 
 def largest_leverages(curvature: HeadCurvature, prepared: Prepared, rows: Array) -> Float[Array, " b"] | None:
-    """h of these rows alone (index); None where the solver makes all of them or none."""
-    if prepared.row_leverages is None:
+    """h of these rows alone (index); None where the solver makes all of them in one go."""
+    if prepared.row_leverages is not None:
+        return _largest(curvature.outputs.blocks(rows) @ prepared.row_leverages(rows))
+    if prepared.leverages is not None or prepared.inverse is None:
         return None
-    return _largest(curvature.outputs.blocks(rows) @ prepared.row_leverages(rows))
+    jacobians = curvature.row_jacobians(rows)  # a solve for each output of each row
+    flat = namespace(jacobians).reshape(jacobians, (-1, jacobians.shape[2]))
+    solved = namespace(flat).reshape(prepared.apply(flat), jacobians.shape)
+    b = curvature.loss_scale() * (jacobians @ namespace(flat).matrix_transpose(solved))
+    return _largest(curvature.outputs.blocks(rows) @ b)
 
 
 def leverage_corrected(curvature: HeadCurvature, prepared: Prepared) -> Leverage:

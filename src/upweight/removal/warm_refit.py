@@ -22,7 +22,7 @@ __all__ = ["Factors", "Left", "Refits", "left_at", "refit_without"]
 
 Factors = Sequence[Sequence[float]]  # for each set of rows, one number a row
 
-MEMORY = 256 * 2**20  # outputs and curvatures of the refits that run side by side
+MEMORY = 512 * 2**20  # outputs and curvatures of the refits that run side by side
 NEWTON_STEPS = 50
 CG_STEPS = 200
 HALVINGS = 30
