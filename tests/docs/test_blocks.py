@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-KINDS = {"python", "console", "text", "{toctree}", "{math}", "{figure}", "{image}", "{literalinclude}"}
+KINDS = {"python", "console", "text", "{toctree}", "{math}", "{figure}", "{image}", "{include}", "{literalinclude}"}
 PINNED_TYPER = f"typer=={version('typer')}\n" in (ROOT / "constraints.txt").read_text(encoding="utf-8")
 NUMBER = re.compile(r"[-−+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
 
@@ -85,7 +85,7 @@ def test_no_block_escapes_the_tests(page: Path) -> None:
             if found and found["target"]:
                 assert found["target"] in targets
             if found and found["package"]:
-                assert re.fullmatch(r"(-e )?'?(upweight|\.)(\[(parquet|dev|docs)\])?'?", found["package"])
+                assert re.fullmatch(r"(-e )?'?(upweight|\.)(\[(parquet|plot|torch|dev|docs)\])?'?", found["package"])
 
 
 def test_comparison_sees_a_changed_number_and_a_changed_word() -> None:
