@@ -15,6 +15,7 @@ import numpy as np
 from upweight.arrays import namespace, to_numpy
 from upweight.curvature import HeadCurvature
 from upweight.linear_head import LinearHead
+from upweight.output_loss import Softmax
 from upweight.shapes import Array, Float, Vectors
 from upweight.solvers import Prepared
 
@@ -22,7 +23,7 @@ __all__ = ["Factors", "Left", "Refits", "left_at", "refit_without"]
 
 Factors = Sequence[Sequence[float]]  # for each set of rows, one number a row
 
-MEMORY = 512 * 2**20  # outputs and curvatures of the refits that run side by side
+MEMORY = 256 * 2**20  # outputs and curvatures of the refits that run side by side
 NEWTON_STEPS = 50
 CG_STEPS = 200
 HALVINGS = 30
@@ -106,7 +107,8 @@ def left_at(
 def _side_by_side(head: LinearHead) -> int:
     """How many refits share a pass."""
     c, n = head.c, head.n
-    return max(1, int(MEMORY // (8.0 * n * (c * c + 4 * c) + 64.0 * head.params.size)))
+    bend = 2 * c if isinstance(head.loss, Softmax) else c * c
+    return max(1, int(MEMORY // (8.0 * n * (bend + 4 * c) + 64.0 * head.params.size)))
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ class _Batch:
         y = self.head.targets[rows] if self.head.targets.ndim == 1 else self.head.targets[rows, :]
         return xp.repeat(y, k, axis=0)
 
-    def evaluate(self, theta: Vectors) -> tuple[Array, Vectors, list[Array]]:
+    def evaluate(self, theta: Vectors) -> tuple[Array, Vectors, list[Any]]:
         """F [k], ∇F [k, p] and the weighted curvatures of the outputs, one pass."""
         xp = namespace(theta)
         head, k, c = self.head, theta.shape[0], self.head.c
@@ -154,8 +156,7 @@ class _Batch:
             value = value + xp.sum(xp.reshape(head.loss.value(flat, y), (-1, k)) * weight, axis=0)
             u = xp.reshape(head.loss.gradient(flat, y), (-1, k, c)) * weight[:, :, None]
             total = total + head.features.rmatmul(xp.reshape(u, (-1, k * c)), rows)
-            s = xp.reshape(head.loss.curvature(flat, y), (-1, k, c, c))
-            curvatures.append(s * weight[:, :, None, None])
+            curvatures.append(_bend(head, flat, y, weight))
         matrices = xp.reshape(w, (k, c, -1))
         pull = head.penalty[None] * matrices
         energy = 0.5 * xp.sum(head.penalty[None] * matrices**2, axis=(1, 2))
@@ -165,7 +166,7 @@ class _Batch:
         gradient = head.scale * xp.reshape(total, (k, c, -1)) + self.factor[:, None, None] * pull
         return head.scale * value + self.factor * energy, head.params.collect(gradient), curvatures
 
-    def product(self, curvatures: list[Array], v: Vectors) -> Vectors:
+    def product(self, curvatures: list[Any], v: Vectors) -> Vectors:
         """H_k v_k for every k, at the θ of `evaluate`."""
         xp = namespace(v)
         head, k, c = self.head, v.shape[0], self.head.c
@@ -173,11 +174,29 @@ class _Batch:
         total = xp.zeros_like(w)
         for rows, s in zip(head.batches(k * (c + 2)), curvatures, strict=True):
             z = xp.reshape(head.features.matmul(w, rows), (-1, k, c))
-            e = z * s[:, :, :, 0] if c == 1 else (s @ z[:, :, :, None])[:, :, :, 0]
+            e = _bent(s, z)
             total = total + head.features.rmatmul(xp.reshape(e, (-1, k * c)), rows)
         pull = self.factor[:, None, None] * head.penalty[None] * xp.reshape(w, (k, c, -1))
         out = head.params.collect(head.scale * xp.reshape(total, (k, c, -1)) + pull)
         return out + self.gauge.pinned(v)  # else rounding drifts where nothing bends
+
+
+def _bend(head: LinearHead, z: Float[Array, "b c"], y: Array, weight: Float[Array, "r k"]) -> Any:
+    """Weighted curvatures of the outputs [r, k, c, c]; softmax: p, w p and the likeliest class, c numbers each."""
+    xp, (_, k), c = namespace(z), weight.shape, head.c
+    if isinstance(head.loss, Softmax):
+        p = xp.reshape(head.loss.predict(z), (-1, k, c))
+        return p, p * weight[:, :, None], xp.argmax(p, axis=2)[:, :, None]
+    return xp.reshape(head.loss.curvature(z, y), (-1, k, c, c)) * weight[:, :, None, None]
+
+
+def _bent(s: Any, z: Float[Array, "r k c"]) -> Float[Array, "r k c"]:
+    """Curvature times z; softmax: w p (z − pᵀz), z less its likeliest class's first, so that 1 − p keeps its digits."""
+    if isinstance(s, tuple):
+        xp, (p, weighed, top) = namespace(z), s
+        z = z - xp.take_along_axis(z, top, axis=2)
+        return weighed * (z - xp.sum(p * z, axis=2)[:, :, None])
+    return z * s[:, :, :, 0] if z.shape[2] == 1 else (s @ z[:, :, :, None])[:, :, :, 0]
 
 
 def _refit(batch: _Batch, prepared: Prepared, tol: float, start: Vectors | None) -> Refits:
@@ -237,7 +256,7 @@ def _length(head: LinearHead, v: Vectors) -> Any:
     return np.sqrt(np.maximum(to_numpy(xp.sum(v * HeadCurvature(head).matmul(v), axis=1)), 0.0))
 
 
-def _norm(batch: _Batch, curvatures: list[Array], v: Vectors) -> Any:
+def _norm(batch: _Batch, curvatures: list[Any], v: Vectors) -> Any:
     xp = namespace(v)
     return np.sqrt(np.maximum(to_numpy(xp.sum(v * batch.product(curvatures, v), axis=1)), 0.0))
 
@@ -249,7 +268,7 @@ def _decrement(prepared: Prepared, gradient: Vectors) -> Any:
 
 
 def _newton_direction(
-    batch: _Batch, curvatures: list[Array], prepared: Prepared, gradient: Vectors, todo: Any, tol: float = 1e-6
+    batch: _Batch, curvatures: list[Any], prepared: Prepared, gradient: Vectors, todo: Any, tol: float = 1e-6
 ) -> Vectors:
     """−H_k⁻¹ ∇F_k by preconditioned conjugate gradients, k at once; finished ones stand still."""
     xp = namespace(gradient)
