@@ -22,6 +22,7 @@ __all__ = ["SCRIPTS"]
 
 SCRIPTS = {  # the table's row: the script beside this one that does it
     1: "components",
+    2: "retraining",
     6: "hospital",
 }
 

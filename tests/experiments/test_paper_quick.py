@@ -47,6 +47,25 @@ def test_the_one_row_left_comes_first(quick: tuple[str, dict[int, dict[str, Any]
     assert numbers["derivative times what stands there"][0]["columns"][0]["column"] in ("under 25", "age 15-24")
 
 
+def test_each_part_of_the_formula_is_needed(quick: tuple[str, dict[int, dict[str, Any]]]) -> None:
+    """Row 1: the whole ranks as real removals do, each variant does worse."""
+    found = {name: one["rank correlation"] for name, one in quick[1][1]["numbers"]["agreement"].items()}
+    assert found["influence"] > 0.999
+    assert all(found[name] < 0.95 for name in ("without the loss term", "without the curvature", "without both"))
+
+
+def test_estimates_are_refits_and_refits_are_proved(quick: tuple[str, dict[int, dict[str, Any]]]) -> None:
+    """Row 2: with leverage on the diagonal; what LiSSA's hidden damping costs grows as it gets shorter."""
+    numbers = quick[1][2]["numbers"]
+    found = numbers["agreement"]
+    assert found["exact, with leverage"]["pearson"] > 0.9999
+    assert abs(found["exact, with leverage"]["slope"] - 1.0) < 0.01
+    assert 1.05 < found["LiSSA"]["slope"] < found["LiSSA, a quarter as deep"]["slope"]
+    assert numbers["proved"]["rows"] == numbers["proved"]["of"] == numbers["refitted"]
+    assert numbers["proved"]["any output within"] < 1e-9
+    assert all(group["proved"] for group in numbers["proved"]["groups"])
+
+
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
 def test_committed_results_are_on_the_page(path: Path) -> None:
     """The page shows the table that is made of them, as it is, and each figure."""
