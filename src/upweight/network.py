@@ -178,7 +178,7 @@ class Network:
 
         def pack(tensor: Tensor) -> Tensor:
             kept[0] += tensor.numel() * tensor.element_size()
-            return tensor
+            return tensor.detach()  # a node that holds its own output would never be freed
 
         x, y = self.batch(slice(0, count))
         leaf = self.leaf()

@@ -57,7 +57,9 @@ class PerturbedNetworkSource:
             batch = self._batch(at)
             x, _ = self.network.batch(at)
             with differentiable(self.network.module, self.network.device):
-                by_weight = [self._along(x, y, vectors) for y in self.perturbation.targets(batch)]
+                by_weight = [
+                    self._along(x, y.reshape(batch.targets.shape), vectors) for y in self.perturbation.targets(batch)
+                ]
                 by_input = self._by_input(x, batch.targets, vectors) if self.perturbation.moves_inputs else None
             yield rows, self.perturbation.pull(batch, by_weight, by_input)
 

@@ -82,6 +82,9 @@ def check(question: Question, rows: int, seed: int) -> Check:
     off = _shown_off(attribution, answer, at, estimate, refit)
     agreed = agreement(comparison, refit, noise, unfinished, off)
     groups = stratified_groups(answer.values, generator(seed, "check", "groups"))
+    known = signals(question, answer)
+    if said is not None and not attribution.refits_shown:  # refits by the training itself stop where it stopped
+        known = replace(known, unconverged=None)
     return Check(
         row_ids=tuple(adapted.row_ids[i] for i in at),
         estimate=estimate,
@@ -94,7 +97,7 @@ def check(question: Question, rows: int, seed: int) -> Check:
         unfinished=unfinished,
         measurement=question.name,
         unit=question.unit,
-        grade=grade(replace(signals(question, answer), agreement=agreed)),
+        grade=grade(replace(known, agreement=agreed)),
     )
 
 
