@@ -176,10 +176,18 @@ def _short_lists(text: str) -> str:
     return re.sub(r"\[[-+.0-9eE,\s]+?\]", lambda found: " ".join(found[0].split()), text)
 
 
+def _processor() -> str:
+    """As the system names it."""
+    told = Path("/proc/cpuinfo")
+    lines = told.read_text(encoding="utf-8").splitlines() if told.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
 def _machine() -> dict[str, Any]:
     """The device that gave the numbers."""
     return {
-        "processor": platform.processor() or platform.machine(),
+        "processor": _processor(),
         "system": platform.platform(),
         "cores": os.cpu_count(),
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,

@@ -42,20 +42,34 @@ def as_text(found: Sequence[dict[str, Any]]) -> str:
 
 
 def write_page(out: Path) -> Path:
-    """table.md beside the JSON: a section a row, its figure below it; its path."""
-    parts = []
-    for one in documents(out):
-        machine = one["machine"]
-        parts += [f"## {one['row']}. {one['title'][0].upper()}{one['title'][1:]}", "", f"*{one['data']}.* ", ""]
+    """table.md beside the JSON: the verdicts, then a section a row with its figure; its path.
+
+    Where `full/` beside it holds a row's own counts, they stand below the samples, with the device.
+    """
+    found, whole = documents(out), {one["name"]: one for one in documents(out / "full")}
+    met = sum(one["line"]["met"] for one in found)
+    parts = [f"{met} of {len(found)} rows met what they had to show.", ""]
+    for one in found:
+        parts += [f"## {one['row']}. {one['title'][0].upper()}{one['title'][1:]}", "", f"*{one['data']}*", ""]
+        rows = {label: one["line"][key] for key, label in PARTS.items()}
+        rows["verdict"] = f"{_verdict(one)} ({_device(one)})"
+        if one["name"] in whole:
+            full = whole[one["name"]]
+            rows["the paper's own counts"] = f"{full['line']['ours']}: {_verdict(full)} ({_device(full)})"
         parts += ["| | |", "|---|---|"]
-        rows = {**{label: one["line"][key] for key, label in PARTS.items()}, "verdict": _verdict(one)}
         parts += [f"| {label} | {text.replace('|', chr(92) + '|')} |" for label, text in rows.items()]
-        parts += ["", f"{one['seconds']:,.0f} s on {machine['cores']} cores ({one['size']}).", ""]
+        parts += [""]
         if (out / f"{one['name']}.png").exists():
             parts += [f"![{one['title']}](../experiments/koh_liang_2017/results/{one['name']}.png)", ""]
     path = out / "table.md"
     path.write_text("\n".join(parts), encoding="utf-8")
     return path
+
+
+def _device(one: dict[str, Any]) -> str:
+    machine = one["machine"]
+    load = "" if machine["load"] is None else f", load {machine['load']:.1f}"
+    return f"{one['seconds']:,.0f} s, {machine['cores']} cores, {machine['processor']}{load}"
 
 
 def _verdict(one: dict[str, Any]) -> str:
