@@ -10,8 +10,10 @@ from sklearn._loss import HalfGammaLoss, HalfPoissonLoss, HalfTweedieLoss
 
 from upweight.output_loss import (
     Gamma,
+    Hinge,
     Huber,
     HuberWithScale,
+    Insensitive,
     Logistic,
     ModifiedHuber,
     OneVsRest,
@@ -23,6 +25,7 @@ from upweight.output_loss import (
     Softmax,
     Squared,
     SquaredHinge,
+    SquaredInsensitive,
     Tweedie,
     Weighted,
 )
@@ -65,6 +68,15 @@ def _hinge(z: Any, y: Any) -> Any:
     return (1 - t) ** 2 if t.real < 1 else 0 * t
 
 
+def _rounded(short: Any) -> Any:
+    return 0.3 * np.log(1 + np.exp(short / 0.3))
+
+
+def _outside(z: Any, y: Any) -> Any:
+    r = z[0] - y if z[0].real > y else y - z[0]
+    return (r - 0.4) ** 2 if r.real > 0.4 else 0 * r
+
+
 def _modified(z: Any, y: Any) -> Any:
     t = (2 * y - 1) * z[0]
     return -4 * t if t.real < -1 else _hinge(z, y)
@@ -97,6 +109,14 @@ ROWS = (
     Row("scaled", Scaled(Separate(Poisson()), 2.5, "units"), _count, lambda z, y: 2.5 * (np.exp(z[0]) - y * z[0])),
     Row("huber", Separate(Huber(0.7)), _real, _huber),
     Row("squared hinge", Separate(SquaredHinge()), _zero_one, _hinge),
+    Row("hinge", Separate(Hinge(0.3)), _zero_one, lambda z, y: _rounded(1 - (2 * y - 1) * z[0])),
+    Row(
+        "insensitive",
+        Separate(Insensitive(0.4, 0.3)),
+        _real,
+        lambda z, y: _rounded(z[0] - y - 0.4) + _rounded(y - z[0] - 0.4),
+    ),
+    Row("squared insensitive", Separate(SquaredInsensitive(0.4)), _real, _outside),
     Row("modified huber", Separate(ModifiedHuber()), _zero_one, _modified),
     Row("huber with scale", HuberWithScale(1.35), _real, _joint),
     Row(
@@ -128,6 +148,10 @@ SCALARS: tuple[tuple[Scalar, float], ...] = (
     (SquaredHinge(), 1.0),
     (ModifiedHuber(), 0.0),
     (Huber(1.0), 0.0),
+    (Hinge(1e-3), 1.0),
+    (Hinge(), 0.0),
+    (Insensitive(0.1, 1e-3), 0.0),
+    (SquaredInsensitive(0.1), 0.0),
 )
 B = 40
 
@@ -271,3 +295,21 @@ def test_loss_keeps_the_protocol(row: Row) -> None:
     assert isinstance(row.loss, OutputLoss)
     assert row.loss.unit
     assert row.loss.name
+
+
+@pytest.mark.parametrize("width", [1e-3, 0.1])
+def test_rounded_hinge_is_above_the_hinge_by_t_log_2_at_most(width: float) -> None:
+    """At the kink exactly so; a few widths away the loss, its slope and its flatness are the hinge's own."""
+    y = np.ones(5)
+    z = 1.0 + width * np.array([-60.0, -1.0, 0.0, 1.0, 60.0])
+    rounded, plain = Hinge(width), Hinge()
+    over = rounded.value(z, y) - plain.value(z, y)
+    assert over[2] == pytest.approx(width * np.log(2.0))
+    assert np.all((over >= 0) & (over <= over[2]))
+    far = [0, 4]
+    np.testing.assert_array_equal(rounded.value(z, y)[far], plain.value(z, y)[far])
+    np.testing.assert_array_equal(rounded.first(z, y)[far], plain.first(z, y)[far])
+    np.testing.assert_array_equal(rounded.second(z, y)[far], [0.0, 0.0])
+    assert rounded.second(z, y)[2] == pytest.approx(0.25 / width)
+    assert rounded.smooth
+    assert not plain.smooth

@@ -3,7 +3,8 @@
 Two heads come of it. The hinges' own optimum is what predictions, removals, groups and refits start from. Derivatives
 (labels, features, plain sums) stand on the rounded loss at its own optimum, whose width t is the first of
 unit/100, /3, /9 … that moves no training output by more than a hundredth of `unit` (1 for a margin, a regression's
-target by its spread). Where no dual is known the way down starts at t = unit, by halves, each optimum the next start.
+target by its spread). Where no dual is known and Newton does not get there at once, the way down starts at t = unit, each optimum
+the start of the next.
 Stands on newton and removal.hinge_refit; `assemble` stands on it. Source: METHODS.md 2.5.
 """
 
@@ -27,7 +28,7 @@ NARROWINGS = 4
 CONTINUED = (1.0, 0.5, 0.25, 0.1, 0.03)  # widths on the way down, in units
 STEPS = 100
 UNPROMISED = 1e-3  # units of z above which a solver without a promise has not converged
-ROUNDING = 1e-6  # units of z that a solver misses by whatever its tol
+ROUNDING = 1e-4  # units of z that a solver misses by whatever its tol
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,10 @@ def settle(head: LinearHead, kinks: Kinks) -> Settled:
 
 
 def _continued(head: LinearHead, unit: float) -> LinearHead:
-    """The rounded optimum at the end of the way down, from the user's parameters."""
+    """The rounded optimum from the user's parameters: at once where Newton finds it, else by way of wider roundings."""
+    found = minimise(with_width(head, NARROW * unit), max_steps=STEPS)
+    if found.converged:
+        return found.head
     for width in (*CONTINUED, NARROW):
         head = minimise(with_width(head, width * unit), max_steps=STEPS).head
     return head

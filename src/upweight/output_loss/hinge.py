@@ -14,6 +14,8 @@ from upweight.shapes import Array
 
 __all__ = ["Hinge", "Insensitive", "Pieces", "Rounded", "SquaredInsensitive"]
 
+SEEN = 50.0  # widths: e^{−50} of a slope is below rounding
+
 Pieces = tuple[tuple[Array, Array], ...]  # (s, m), each as y
 
 
@@ -183,6 +185,7 @@ def _bend(short: Array, t: float) -> Array:
 
 
 def _faded(short: Array, t: float) -> Array:
-    """e^{−|r|/t}, 0 far out: without the underflow."""
+    """e^{−|r|/t}; 0 where it is below rounding, so that rows far from a kink cost the curvature nothing."""
     xp = namespace(short)
-    return xp.exp(-xp.clip(xp.abs(short) / t, max=700.0))
+    far = xp.abs(short) / t
+    return xp.where(far < SEEN, xp.exp(-xp.clip(far, max=SEEN)), 0.0)

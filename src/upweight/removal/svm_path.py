@@ -24,6 +24,7 @@ from upweight.shapes import Float
 __all__ = ["follow", "follow_each"]
 
 TIE = 1e-11  # of the margins' size: outputs nearer to the margin than this are on it
+AT_BOUND = 1e-10  # of its box: a dual as near as this is there
 STILL = 200  # pieces of no length in a row: a circle among ties
 PIECES = 50  # for each hinge: beyond it the path is given up
 SIDE_BY_SIDE = 64 * 2**20  # bytes of the paths that share a pass
@@ -122,6 +123,8 @@ class _Walk:
     def ended(self, settled: bool) -> HingeFit:
         """The end, its duals inside and θ made anew from the places alone, so that no drift is left."""
         there = self.there
+        for k in self._at_bounds(there) if settled else ():
+            self._put(k, OFF if self.a[k] <= 0.5 * there.box[k] else FULL)
         a = np.where(self.place == FULL, there.box, np.where(self.place == OFF, 0.0, self.a))
         members = self.inside.members
         fixed = a.copy()
@@ -144,6 +147,15 @@ class _Walk:
             theta[-1] = theta[-1] if np.isfinite(theta[-1]) else self.theta[-1]
         a = np.clip(a, 0.0, there.box)
         return HingeFit(a, self.place.copy(), theta, self.pieces, settled, self.inside)
+
+    def _at_bounds(self, there: Hinges) -> list[int]:
+        """Those inside, where each of them sits at a bound: then nobody holds a free intercept, and it has a range."""
+        members = self.inside.members
+        if not there.free:
+            return []
+        near = AT_BOUND * there.box[members]
+        held = self.a[members]
+        return list(members) if bool(np.all((held <= near) | (held >= there.box[members] - near))) else []
 
     def _middle(self, there: Hinges, theta: NDArray[np.float64], a: NDArray[np.float64]) -> float:
         """The middle of the intercepts that are all optimal where nobody is inside: libsvm's choice."""

@@ -23,6 +23,7 @@ _HARMLESS = tuple(
         rf"sklearn\.model_selection\._split\.({_SPLITTERS})",
         r"sklearn\.feature_selection\._univariate_selection\.(f_classif|f_regression|r_regression|chi2)",
         r"sklearn\.feature_selection\._mutual_info\.mutual_info_(classif|regression)",
+        r"scipy\.sparse\._cs[rc]\.cs[rc]_(matrix|array)",  # the support rows of an SVC on sparse columns: numbers
         r"scipy\.stats\._distn_infrastructure\.rv_(continuous|discrete)_frozen",
         r"scipy\.stats\._(continuous|discrete)_distns\.\w+_gen",  # RandomizedSearchCV's settings
     )
