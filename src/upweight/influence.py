@@ -194,9 +194,7 @@ class Influence:
         question = questions.ask(self.adapted, self.attribution, X_query, y_query, measurement)
         return questions.group_effect(question, at, factors)
 
-    def hangs_on(
-        self, X_query: Any = None, y_query: Any = None, rows: Any = None, seed: int = 0
-    ) -> Mainstay:
+    def hangs_on(self, X_query: Any = None, y_query: Any = None, rows: Any = None, seed: int = 0) -> Mainstay:
         """The rows that the model as a whole hangs on: found greedily, confirmed by a refit; never called maximal.
 
         X_query None: the predictions of the training rows that stay. rows: how many to find, or a share of them; None:
@@ -312,11 +310,11 @@ class Influence:
         attribution, fit = self.attribution, self.adapted.stationarity
         solved = attribution.prepared.how or str(attribution.solver)
         seen = fit.polished and fit.moved > VISIBLE
-        start = "the fit was first moved to its optimum by Newton steps; " if seen else ""
+        start = f"the fit was first moved to its optimum {fit.by}; " if seen else ""
         return f"{start}{solved}, {attribution.reason}; {attribution.taken_out(removal)}; {evaluated}"
 
     def _scores(self, question: Question, answer: questions.Answer, how: str) -> Scores:
-        adapted = self.adapted
+        adapted, known = self.adapted, questions.signals(question, answer)
         return Scores(
             values=answer.values,
             base=answer.base,
@@ -326,8 +324,8 @@ class Influence:
             row_ids=adapted.row_ids,
             labels=np.asarray(adapted.labels),
             meaning=f"{question.meaning} Counterfactual: {_counterfactual(self.attribution)}.",
-            how=how,
-            grade=grade(questions.signals(question, answer)),
+            how=f"{how}; {known.damping_said}" if known.damping_said else how,
+            grade=grade(known),
             rows=lambda at: questions.rows_as_they_are(adapted.rows, at),
             refitter=question.refits if self.attribution.refits_shown else None,
             notes=adapted.notes,

@@ -74,7 +74,7 @@ class PerturbedNetworkSource:
             with differentiable(network.module, network.device):
                 for weight, y in zip(tangent.weights, self.perturbation.targets(batch), strict=True):
                     leaf = network.leaf()
-                    total += pulled(network.losses(leaf, x, y), leaf, weight)
+                    total += pulled(network.losses(leaf, x, y.reshape(batch.targets.shape)), leaf, weight)
                 if tangent.inputs is not None:
                     leaf, read = network.leaf(), self._read(x)
                     slope = gradient(network.losses(leaf, read, batch.targets), read, batch.weights)
