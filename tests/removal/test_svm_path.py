@@ -1,4 +1,4 @@
-"""The exact path of hinge models: against refits by libsvm and liblinear, across twins, empty margins and breakpoints."""
+"""The exact path of hinge models: against refits by libsvm and liblinear, across twins and empty margins."""
 
 from dataclasses import replace
 from typing import Any
@@ -127,7 +127,7 @@ def test_nobody_on_the_margin_gives_the_middle_of_the_intercepts() -> None:
     x = np.array([[-2.0], [-1.0], [1.0], [3.0]])
     y = np.array([0, 0, 1, 1])
     _, ready = made(SVC(kernel="linear", C=0.01, tol=TIGHT), x, y)
-    hinges, fit = ready.exactly.fits[0]
+    _, fit = ready.exactly.fits[0]
     assert not np.any(fit.place == INSIDE)
     assert fit.theta[0] == pytest.approx(0.07)
     low, high = -1.0 + 0.07, 1.0 - 0.21  # z of row 1 at -1, z of row 3 at 1
@@ -157,7 +157,7 @@ def test_losing_a_side_has_no_optimum_and_says_so() -> None:
     ids=lambda model: type(model).__name__,
 )
 def test_groups_weights_and_labels_are_the_models_own_refits(model: Any) -> None:
-    """A group leaves, rows weigh more or less, a label turns: the same boxes, by the model's own solver from nothing."""
+    """A group leaves, rows weigh more or less, a label turns: as the model's own solver does from nothing."""
     x, y = cancer(80)
     x = x[:, :3] if hasattr(model, "intercept_scaling") else x  # liblinear does not get there on more
     rng = np.random.default_rng(0)

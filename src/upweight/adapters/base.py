@@ -41,6 +41,7 @@ class Stationarity:
     unconverged: str | None = None
     polished: bool = False  # the head's θ was moved to the optimum by Newton steps
     moved: float = 0.0  # how far that moved the training outputs, largest |Δz|
+    by: str = "by Newton steps"  # what moved it
 
 
 @dataclass(frozen=True)

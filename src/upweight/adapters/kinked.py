@@ -3,8 +3,8 @@
 Two heads come of it. The hinges' own optimum is what predictions, removals, groups and refits start from. Derivatives
 (labels, features, plain sums) stand on the rounded loss at its own optimum, whose width t is the first of
 unit/100, /3, /9 … that moves no training output by more than a hundredth of `unit` (1 for a margin, a regression's
-target by its spread). Where no dual is known and Newton does not get there at once, the way down starts at t = unit, each optimum
-the start of the next.
+target by its spread). Where no dual is known and Newton does not get there at once, the way down starts at t = unit,
+each optimum the start of the next.
 Stands on newton and removal.hinge_refit; `assemble` stands on it. Source: METHODS.md 2.5.
 """
 
@@ -54,7 +54,8 @@ def settle(head: LinearHead, kinks: Kinks) -> Settled:
     rounded, width, off = _rounded(head, exact, kinks.unit)
     exact = replace(exact, head=rounded)
     moved = float(np.max(np.abs(exact.outputs - head.outputs), initial=0.0))
-    judged = replace(_judge(head, head.at(exact.vector), kinks), polished=True, moved=moved)
+    judged = _judge(head, head.at(exact.vector), kinks)
+    judged = replace(judged, polished=True, moved=moved, by="along the exact path of its dual")
     note = (
         f"the {head.loss.name} loss has kinks, where it has no derivative: removals, groups and refits follow the "
         f"exact path of its optimum; derivatives (labels, features, plain sums) round the kinks over a width of "
