@@ -25,7 +25,7 @@ def pasted(stdout: str) -> list[str]:
     """The words of the command after Next, as a shell would read them."""
     start = stdout.index("Next")
     text = stdout[start + len("Next") :].split("\n\n")[0]
-    return shlex.split(text.replace("\\\n", " "))
+    return shlex.split(text.replace("\\\n", ""))
 
 
 @pytest.fixture

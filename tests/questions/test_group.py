@@ -39,7 +39,10 @@ def test_group_newton_agrees_with_refits(case: Case) -> None:
     elif loss.smooth:
         assert error <= 0.15 * size  # where nothing is penalised and labels lean; a hundredth elsewhere
         assert error <= 0.5 * np.linalg.norm(effect.plain - effect.truth)
-    assert np.linalg.norm(effect.leverage_sum - effect.truth) <= size
+    if case.kinks:  # along the exact path, where rows alone do not add up
+        assert error <= 1e-8 * size
+    else:
+        assert np.linalg.norm(effect.leverage_sum - effect.truth) <= size
 
 
 @pytest.mark.parametrize("case", ESTIMATORS[::2], ids=lambda case: case.name)
