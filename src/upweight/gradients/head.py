@@ -100,7 +100,8 @@ class HeadSource:
         features, pulls = rounded(head.features, xp.float32), xp.astype(pulls, xp.float32)
         for rows in cached_blocks(head.n, outputs * k):
             z = xp.reshape(features.matmul(flat, rows), (-1, outputs, k))
-            yield rows, (pulls[rows, None, :] @ z)[:, 0, :]
+            one = outputs == 1  # thousands of products of one number are dear
+            yield rows, z[:, 0, :] * pulls[rows, :] if one else (pulls[rows, None, :] @ z)[:, 0, :]
 
     def combine(self, e: Float[Array, "j n"]) -> Float[Array, "j p"]:
         """Σ_i e_i g_i."""

@@ -13,7 +13,11 @@ SHOWN = 10  # rows that a person reads: their leverage and drift are graded, and
 
 def shown(values: NDArray[np.float64], rows: int = SHOWN) -> NDArray[np.int64]:
     """Positions of the rows [n] with the largest |scores| [q, n] over all queries, largest first."""
-    return np.argsort(-np.abs(values).sum(axis=0), kind="stable")[:rows]
+    smallest = -np.abs(values).sum(axis=0)
+    if not 0 < rows < len(smallest):
+        return np.argsort(smallest, kind="stable")[:rows]
+    may = np.flatnonzero(smallest <= np.partition(smallest, rows - 1)[rows - 1])  # ties included: few are sorted
+    return may[np.argsort(smallest[may], kind="stable")][:rows]
 
 
 def stratified(values: NDArray[np.float64], rows: int, generator: np.random.Generator) -> NDArray[np.int64]:
