@@ -32,7 +32,7 @@ from upweight.solvers import BlockCG, Solver
 
 __all__ = ["run"]
 
-SEED, REFITS, REPEATS = 0, 200, 3
+SEED, REFITS, REPEATS = 0, 200, 6
 SIZES = (10_000, 20_000, 40_000)
 
 
