@@ -5,6 +5,7 @@ A new entry also needs its line in its folder's registry, and passes the conform
 
 from upweight.adapters import Adapted, Stationarity
 from upweight.adapters.reading import Reading, Task
+from upweight.attribution import Attribution, Perturbable
 from upweight.curvature import Batched, Curvature, Dense, RootPlusDiagonal, RowJacobians, RowKernel, WithDiagonal
 from upweight.features import Features
 from upweight.gradients import GradientSource
@@ -12,6 +13,7 @@ from upweight.linear_head import LinearHead
 from upweight.measurement import Measurement
 from upweight.output_loss import OutputLoss, Scalar
 from upweight.params import Params
+from upweight.perturbation import Perturbation
 from upweight.questions import Answer, Question
 from upweight.sensitivity import Response, Sensitivity
 from upweight.solvers import Prepared, Solution, Solver, Status
@@ -19,6 +21,7 @@ from upweight.solvers import Prepared, Solution, Solver, Status
 __all__ = [
     "Adapted",
     "Answer",
+    "Attribution",
     "Batched",
     "Curvature",
     "Dense",
@@ -28,6 +31,8 @@ __all__ = [
     "Measurement",
     "OutputLoss",
     "Params",
+    "Perturbable",
+    "Perturbation",
     "Prepared",
     "Question",
     "Reading",

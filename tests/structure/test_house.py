@@ -12,9 +12,10 @@ SOURCE = Path(upweight.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 NAMES = [str(path.relative_to(SOURCE)) for path in FILES]
 PROTOCOLS = [
-    "Adapted", "Answer", "Batched", "Curvature", "Dense", "Features", "GradientSource", "LinearHead", "Measurement",
-    "OutputLoss", "Params", "Prepared", "Question", "Reading", "Response", "RootPlusDiagonal", "RowJacobians",
-    "RowKernel", "Scalar", "Sensitivity", "Solution", "Solver", "Stationarity", "Status", "Task", "WithDiagonal",
+    "Adapted", "Answer", "Attribution", "Batched", "Curvature", "Dense", "Features", "GradientSource", "LinearHead",
+    "Measurement", "OutputLoss", "Params", "Perturbable", "Perturbation", "Prepared", "Question", "Reading",
+    "Response", "RootPlusDiagonal", "RowJacobians", "RowKernel", "Scalar", "Sensitivity", "Solution", "Solver",
+    "Stationarity", "Status", "Task", "WithDiagonal",
 ]  # fmt: skip
 
 
