@@ -18,7 +18,7 @@ from torch import Tensor
 from upweight.attribution.network_inputs import NetworkInputs, flat, numbers, parts_of
 from upweight.attribution.network_moves import estimated_moves
 from upweight.attribution.network_refits import NetworkRefits, State
-from upweight.attribution.regime import WRITTEN_OUT, Regime, decide, solver_for
+from upweight.attribution.regime import WRITTEN_OUT, Regime, decide, solver_for, solver_named
 from upweight.display.words import number
 from upweight.errors import MeasurementError, UnsupportedQuestion, listed
 from upweight.gradients.autodiff import query_directions
@@ -40,8 +40,7 @@ from upweight.removal.network_leverage import (
 from upweight.removal.retraining import Retraining
 from upweight.sensitivity import Implicit, Response
 from upweight.shapes import Bool, Float
-from upweight.solvers import Prepared, Solution, Solver
-from upweight.solvers.auto import solve_by_name
+from upweight.solvers import Cholesky, Prepared, Solution, Solver
 
 __all__ = ["NetworkAttribution"]
 
@@ -70,7 +69,7 @@ class NetworkAttribution:
         if solver == "auto":
             self.solver, self._why = solver_for(network)
         else:
-            self.solver = solve_by_name(solver) if isinstance(solver, str) else solver
+            self.solver = solver_named(solver) if isinstance(solver, str) else solver
             self._why = "as asked"
 
     @cached_property
@@ -221,7 +220,7 @@ class NetworkAttribution:
     @cached_property
     def leverage(self) -> NetworkLeverage:
         """ũ, leverages and own moves of every row."""
-        return leverage_corrected(self.network, self.at_removal[1], self.regime.shift)
+        return leverage_corrected(self.network, self._direct.prepare(self.at_removal[0]), self.regime.shift)
 
     def removals(self, v: Float[Tensor, "k p"], removal: str) -> Removals:
         """Change of k linear measurements without each row: "leverage" (where it is affordable) or "first_order"."""
@@ -280,7 +279,7 @@ class NetworkAttribution:
             return None
         x = solution.x
         b = self.regime.curvature.matmul(x)
-        other = self.solver.prepare(self.regime.curvature.damped((factor - 1.0) * self.damping))
+        other = self._direct.prepare(self.regime.curvature.damped((factor - 1.0) * self.damping))
         again, size = other(b).x, float(x.norm())
         return float((again - x).norm()) / size if size > 0 else 0.0
 
@@ -332,7 +331,7 @@ class NetworkAttribution:
     def moved(self, rows: Sequence[int], factors: Sequence[float]) -> GroupMoves:
         """Where θ goes, estimated, when these rows together weigh `factors` times what they did."""
         each = (self.leverage.source, self.at_removal[1]) if self._written else None
-        return estimated_moves(self.regime, self.solver, each, rows, factors)
+        return estimated_moves(self.regime, self._direct, each, rows, factors)
 
     def refits_said(self) -> str:
         """Which counterfactual the refits are, and what the user's training is worth."""
@@ -371,6 +370,11 @@ class NetworkAttribution:
         return Certificate(None, None, left, said, False, self.prepared)
 
     # -- inside -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _direct(self) -> Solver:
+        """What leverages and groups are made by: exact where the curvature is written out, whoever solves else."""
+        return Cholesky() if self._written else self.solver
 
     @property
     def _written(self) -> bool:

@@ -61,7 +61,7 @@ def _short_of(
     regime: Regime, step: Tensor, rows: Sequence[int], factors: Sequence[float], after: Prepared
 ) -> tuple[Float[Tensor, " p"], float]:
     """The step that is missing where this one ends, and its length beside this one's."""
-    more: Tensor = -after.apply(_slope(regime, step, rows, factors)[None])[0]
+    more: Tensor = -after(_slope(regime, step, rows, factors)[None]).x[0]
     way, short = (abs(float(v @ regime.curvature.matmul(v[None])[0])) for v in (step, more))
     return more, (short / way) ** 0.5 if way > 0 else 0.0
 
@@ -69,7 +69,7 @@ def _short_of(
 def _left_by(regime: Regime, step: Tensor, rows: Sequence[int], factors: Sequence[float]) -> float:
     """How far from an optimum it ends, in the norm of the curvature at the fit."""
     slope = _slope(regime, step, rows, factors)
-    left = float(slope @ regime.prepared.apply(slope[None])[0])
+    left = float(slope @ regime.prepared(slope[None]).x[0])
     return left if np.isfinite(left) else np.inf
 
 

@@ -28,8 +28,9 @@ from upweight.errors import InputError
 from upweight.network import Network
 from upweight.shapes import Float
 from upweight.solvers import CG, Cholesky, Prepared, Solver, Status
+from upweight.solvers.auto import solve_by_name
 
-__all__ = ["WRITTEN_OUT", "Regime", "decide", "solver_for"]
+__all__ = ["WRITTEN_OUT", "Regime", "decide", "solver_for", "solver_named"]
 
 NEAR = 0.1
 SHARE = 0.1  # of the mean eigenvalue
@@ -109,6 +110,15 @@ def decide(network: Network, solver: Solver, damping: float | str) -> Regime:
     return Regime(network, curvature, solver.prepare(curvature), None, delta, bend, left, "proximal", why)
 
 
+def solver_named(name: str) -> Solver:
+    """The solver that a user asks for.
+
+    Raises: InputError if there is none of this name.
+    """
+    found = solve_by_name(name)
+    return CG() if name == "cg" else found  # a head's has a preconditioner that reads features
+
+
 def solver_for(network: Network) -> tuple[Solver, str]:
     """The solver that its size asks for, and why."""
     if network.size <= WRITTEN_OUT:
@@ -119,7 +129,7 @@ def solver_for(network: Network) -> tuple[Solver, str]:
 
 def written(curvature: Any) -> Curvature:
     """Written out where it has few parameters."""
-    return Written(curvature.dense(), curvature.name) if curvature.size <= WRITTEN_OUT else curvature
+    return Written(curvature.dense(), curvature.name, curvature) if curvature.size <= WRITTEN_OUT else curvature
 
 
 def _ends(curvature: Any) -> tuple[float, float]:

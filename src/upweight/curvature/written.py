@@ -6,6 +6,7 @@ Stands on arrays; a network's attribution makes it.
 from dataclasses import dataclass, replace
 
 from upweight.arrays import namespace
+from upweight.curvature.base import Batched
 from upweight.shapes import Array, Float, Vector, Vectors
 
 __all__ = ["Written"]
@@ -17,6 +18,7 @@ class Written:
 
     matrix: Float[Array, "p p"]
     name: str  # of what was written out
+    operator: Batched  # that itself: products with a few rows come from it
     diagonal: Vector | None = None
     damping: float = 0.0
 
@@ -32,6 +34,16 @@ class Written:
     def matmul(self, vectors: Vectors) -> Vectors:
         """C v."""
         found = vectors @ self.matrix + self.damping * vectors
+        return found if self.diagonal is None else found + self.diagonal[None, :] * vectors
+
+    @property
+    def rows(self) -> int:
+        """n."""
+        return self.operator.rows
+
+    def matmul_rows(self, vectors: Vectors, rows: Array) -> Vectors:
+        """C v with the data part from these rows alone."""
+        found = self.operator.matmul_rows(vectors, rows) + self.damping * vectors
         return found if self.diagonal is None else found + self.diagonal[None, :] * vectors
 
     def damped(self, damping: float) -> "Written":

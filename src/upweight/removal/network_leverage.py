@@ -78,7 +78,7 @@ def _parts(network: Network, prepared: Prepared, rows: slice | Tensor) -> tuple[
     """B_i, w_i S_i, w_i u_i, J_i."""
     jacobians = row_jacobians(network, rows)
     b, c, p = jacobians.shape
-    solved = prepared.apply(jacobians.reshape(b * c, p)).reshape(b, c, p)
+    solved = prepared(jacobians.reshape(b * c, p)).x.reshape(b, c, p)
     x, y = network.batch(rows)
     u, s = _bends(network, network.raw_outputs(network.vector, x).detach(), y)
     w = network.weights[rows]
