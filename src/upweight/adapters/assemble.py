@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from upweight.adapters.base import Adapted
+from upweight.adapters.base import DIVIDES, Adapted
 from upweight.adapters.inputs import count_rows, read_ids, read_weights
 from upweight.adapters.kinked import settle
 from upweight.adapters.labels import target_names, target_unit, training_codes
@@ -29,12 +29,6 @@ from upweight.params import Params
 from upweight.shapes import Array
 
 __all__ = ["assemble"]
-
-DIVIDES = {
-    "sum": "a refit keeps the penalty fixed against the sum of the losses of the rows that are left",
-    "mean": "a refit divides the loss by the total weight of the rows that are left",
-    "rows": "a refit divides the loss by the number of rows that are left",
-}
 
 
 def assemble(

@@ -11,7 +11,13 @@ from upweight.attribution import Attribution
 from upweight.shapes import Array
 from upweight.solvers import Solver
 
-__all__ = ["Adapted", "Inputs", "Stationarity"]
+__all__ = ["DIVIDES", "Adapted", "Inputs", "Stationarity"]
+
+DIVIDES = {
+    "sum": "a refit keeps the penalty fixed against the sum of the losses of the rows that are left",
+    "mean": "a refit divides the loss by the total weight of the rows that are left",
+    "rows": "a refit divides the loss by the number of rows that are left",
+}
 
 
 @runtime_checkable

@@ -8,10 +8,10 @@ from typing import Any
 
 from torch import nn
 
-from upweight.adapters.base import Adapted, Inputs, Stationarity
+from upweight.adapters.base import DIVIDES, Adapted, Inputs, Stationarity
 from upweight.adapters.torch_data import as_shown
 from upweight.adapters.torch_predictor import cold_refit
-from upweight.adapters.torch_reading import DIVIDES, Reading
+from upweight.adapters.torch_reading import Reading
 from upweight.shapes import Array
 
 __all__ = ["adapted"]

@@ -21,13 +21,10 @@ from upweight.network import Network
 from upweight.network_health import first_nonfinite
 from upweight.shapes import Array
 
-__all__ = ["DIVIDES", "Reading", "read", "refuse_nonfinite_outputs"]
+__all__ = ["FORMS", "Reading", "read", "refuse_nonfinite_outputs"]
 
 SEEN = 8  # rows that show which parameters the loss reads
-DIVIDES = {
-    "sum": "a refit keeps the penalty fixed against the sum of the losses of the rows that are left",
-    "mean": "a refit divides the loss by the total weight of the rows that are left",
-}
+FORMS = ("mean", "sum")  # what a refit of a torch model may divide by
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +60,7 @@ def read(model: Any, loss: Any, data: Any, penalty: Any, params: Any, normalizat
 
     Raises: UnsupportedModel, InputError.
     """
-    if normalization not in DIVIDES:
+    if normalization not in FORMS:
         raise InputError(f"normalization is {normalization!r}. Use 'mean' (torch's mean loss) or 'sum'.")
     if train is not None and not callable(train):
         raise InputError(f"train is {train!r}. Give a function of (weights, seed) that returns the trained model.")

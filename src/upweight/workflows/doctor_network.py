@@ -19,7 +19,7 @@ from upweight.adapters.torch_head import Head, find_head
 from upweight.adapters.torch_loss import PROBABILITIES, RowLoss, read_loss
 from upweight.adapters.torch_module import understood
 from upweight.adapters.torch_params import choose, read_penalties, used
-from upweight.adapters.torch_reading import DIVIDES, SEEN, Reading, refuse_nonfinite_outputs
+from upweight.adapters.torch_reading import FORMS, SEEN, Reading, refuse_nonfinite_outputs
 from upweight.display.words import count
 from upweight.errors import InputError
 from upweight.influence import Influence
@@ -60,7 +60,7 @@ def _parts(found: Findings, task: TorchTask) -> Reading | None:
     """The data, the loss, what moves and its penalty: each that can be read."""
     model, places = task.model, next(task.model.parameters())
     dtype = places.dtype if places.dtype in (torch.float32, torch.float64) else torch.float32
-    if task.normalization not in DIVIDES:
+    if task.normalization not in FORMS:
         found.problem("normalization", f"{task.normalization!r} is not known", "use 'mean' or 'sum'")
     rows = found.tried("data", lambda: read_rows(task.data, places.device, dtype))
     loss, head = None, None
