@@ -31,13 +31,13 @@ bench: $(VENV)/.dev
 	@$(BIN)/python benchmarks/run.py all
 
 # every experiment of Koh & Liang (2017): the table's samples; data from packages; the paper's own counts, resumable
-paper: $(VENV)/.dev
+paper: $(VENV)/.paper
 	@$(BIN)/python experiments/koh_liang_2017/run.py
 
 paper-quick: $(VENV)/.dev
 	@$(BIN)/python experiments/koh_liang_2017/run.py --quick
 
-paper-full: $(VENV)/.dev
+paper-full: $(VENV)/.paper
 	@$(BIN)/python experiments/koh_liang_2017/run.py --full
 
 clean:
@@ -59,6 +59,9 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.docs: $(VENV)/.dev
 	@$(PIP) -e '.[dev,docs]' && touch $@
+
+$(VENV)/.paper: $(VENV)/.dev
+	@$(PIP) -e '.[dev,paper]' && touch $@
 
 $(VENV)-lowest/.dev: pyproject.toml constraints-lowest.txt
 	@$(PYTHON) -m venv $(VENV)-lowest

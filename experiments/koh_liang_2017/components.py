@@ -10,7 +10,7 @@ of two images, with the sign of their labels.
 from typing import Any
 
 import numpy as np
-from data import Images, ones_and_sevens
+from data.digits import Images, ones_and_sevens
 from harness import Experiment, Line, Outcome, Run, main
 from matplotlib.figure import Figure
 from numpy.typing import NDArray

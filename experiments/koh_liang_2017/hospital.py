@@ -10,7 +10,7 @@ in a sentence what they have in common.
 from typing import Any
 
 import numpy as np
-from data import Readmission, hospital
+from data.people import Readmission, hospital
 from harness import Experiment, Line, Outcome, Run, main
 from matplotlib.figure import Figure
 from sklearn.linear_model import LogisticRegression

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from data import Images, digit_images
+from data.digits import Images, digit_images
 from harness import Experiment, Line, Outcome, Run, main
 from matplotlib.figure import Figure
 from numpy.typing import NDArray

@@ -17,10 +17,10 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The modules, as a script beside them sees them."""
     pytest.importorskip("matplotlib")
     monkeypatch.syspath_prepend(str(PAPER))
-    names = ("harness", "table", "data")
+    names = ("harness", "table", "data.digits", "data.people")
     yield {name: importlib.import_module(name) for name in names}
-    for name in names:
-        sys.modules.pop(name, None)
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("harness", "table", "data")]:
+        del sys.modules[name]
 
 
 def test_only_the_papers_own_counts_keep_pieces(scripts: Any, tmp_path: Path) -> None:
@@ -72,12 +72,12 @@ def test_a_missing_file_is_said_and_a_stand_in_named(
     scripts: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """By its path; a quick run does not look."""
-    harness, data = scripts["harness"], scripts["data"]
+    harness, digits, people = scripts["harness"], scripts["data.digits"], scripts["data.people"]
     monkeypatch.setenv("UPWEIGHT_DATA", str(tmp_path))
-    images = data.ones_and_sevens(harness.Run("one", harness.Size.PAPER, tmp_path))
+    images = digits.ones_and_sevens(harness.Run("one", harness.Size.PAPER, tmp_path))
     assert images.name == "not the paper's data: scikit-learn's digits, ones and sevens"
     assert set(images.y.tolist()) == {0, 1}
     assert f"{tmp_path / 'mnist.npz'} is missing: a stand-in is used" in capsys.readouterr().err
-    table = data.hospital(harness.Run("one", harness.Size.QUICK, tmp_path))
+    table = people.hospital(harness.Run("one", harness.Size.QUICK, tmp_path))
     assert table.name.startswith("not the paper's data: the American election survey of 1996")
     assert capsys.readouterr().err == ""

@@ -1,72 +1,21 @@
-"""The experiments' data, read; where a file is missing, the stand-in that a package carries, and its name.
+"""Tables of people whose training rows tell the model something wrong of one kind of person."""
 
-Files lie in the folder that UPWEIGHT_DATA names, else in ../shared/data beside the repository; DATA.md there says what
-each is. A quick run never reads them.
-"""
-
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from harness import HERE, Run, Size
+from harness import Run
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits
 
-__all__ = ["Images", "Readmission", "digit_images", "hospital", "ones_and_sevens", "path_to"]
+from data.files import path_to
 
-VALIDATION = 5000  # the paper trains on MNIST's rows behind these
+__all__ = ["Readmission", "hospital"]
+
 NUMBERS = ["time_in_hospital", "num_lab_procedures", "num_procedures", "num_medications"]
 NUMBERS += ["number_outpatient", "number_emergency", "number_inpatient", "number_diagnoses"]
 CATEGORIES = ["gender", "race", "age", "discharge_disposition_id", "max_glu_serum", "A1Cresult"]
 YOUNG = 25  # of the election's stand-in for children
-
-
-def path_to(run: Run, file: str) -> Path | None:
-    """Where a file of DATA.md is; None in a quick run, and where it is missing, which is said."""
-    if run.size is Size.QUICK:
-        return None
-    root = Path(os.environ.get("UPWEIGHT_DATA") or HERE.parents[2] / "shared" / "data")
-    if (root / file).exists():
-        return root / file
-    run.say(f"{root / file} is missing: a stand-in is used")
-    return None
-
-
-@dataclass(frozen=True)
-class Images:
-    """Training and test images as rows of grey levels from 0 to 1, side × side."""
-
-    name: str
-    X: NDArray[np.float32]
-    y: NDArray[np.int64]
-    X_test: NDArray[np.float32]
-    y_test: NDArray[np.int64]
-    side: int
-
-
-def digit_images(run: Run) -> Images:
-    """MNIST as the paper has it: rows 5000 to 60,000 to train on; else scikit-learn's digits, the last 300 to test."""
-    file = path_to(run, "mnist.npz")
-    if file is None:
-        held = load_digits()
-        x, y = (held.data / 16.0).astype(np.float32), held.target.astype(np.int64)
-        return Images("not the paper's data: scikit-learn's digits", x[:-300], y[:-300], x[-300:], y[-300:], 8)
-    with np.load(file) as held:
-        x, xt = (held[key].reshape(len(held[key]), -1) / np.float32(255) for key in ("X_train", "X_test"))
-        y, yt = held["y_train"].astype(np.int64), held["y_test"].astype(np.int64)
-    return Images("MNIST, rows 5000 to 60,000", x[VALIDATION:], y[VALIDATION:], xt, yt, 28)
-
-
-def ones_and_sevens(run: Run) -> Images:
-    """The same without all but ones and sevens; the label is 1 for a seven."""
-    held = digit_images(run)
-    train, test = np.isin(held.y, (1, 7)), np.isin(held.y_test, (1, 7))
-    y, yt = (held.y[train] == 7) + 0, (held.y_test[test] == 7) + 0
-    name = f"{held.name}, ones and sevens"
-    return Images(name, held.X[train], y, held.X_test[test], yt, held.side)
 
 
 @dataclass(frozen=True)
