@@ -8,6 +8,7 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +78,7 @@ def _read(raw: bytes, at: NDArray[np.int64]) -> NDArray[np.uint8]:
     """Every JPEG [channels, side, side]."""
     from PIL import Image
 
-    files = (io.BytesIO(raw[start:stop]) for start, stop in zip(at[:-1], at[1:], strict=True))
+    files = (io.BytesIO(raw[start:stop]) for start, stop in pairwise(at))
     return np.stack([np.asarray(Image.open(file).convert("RGB")).transpose(2, 0, 1) for file in files])
 
 
