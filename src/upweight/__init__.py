@@ -5,13 +5,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from upweight.influence import Influence
     from upweight.scores import Scores
+    from upweight.workflows.audit import audit
     from upweight.workflows.compare import compare
 
-__all__ = ["Influence", "Scores", "compare"]
+__all__ = ["Influence", "Scores", "audit", "compare"]
 
 _HOMES = {
     "Influence": "upweight.influence",
     "Scores": "upweight.scores",
+    "audit": "upweight.workflows.audit",
     "compare": "upweight.workflows.compare",
 }
 
