@@ -3,13 +3,14 @@
 Stands on nothing but numpy; audited holds them, audit makes them, audit_passages shows them. Source: METHODS.md 9.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["AlteredRow", "Attack", "Defence", "FragileRow", "Joint"]
+__all__ = ["AlteredRow", "Attack", "Defence", "Findings", "FragileRow", "Joint"]
 
 Floats = NDArray[np.float64]
 
@@ -110,3 +111,41 @@ class Defence:
     flipped: int
     of: int
     meaning: str  # what was done, in one sentence
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """All that was found; predictions keep the order of X_query."""
+
+    attacks: tuple[Attack, ...]  # one a query; () where `together`
+    together: tuple[Joint, ...]  # one for each number of rows allowed; () unless asked for
+    fragile: tuple[FragileRow, ...]  # the rows whose effect is known, the largest first
+    defended: tuple[Defence, ...]
+    allowed: tuple[int, ...]  # how many rows might be changed at once
+    bound: str  # the bound in words: "half of what each column's own digits show"
+    within: Floats  # how far each cell might move, by column; of an image in its shape
+    columns: tuple[str, ...]  # by name; () where a row is an image
+    kind: str  # "classification" or "regression"
+    measurement: str  # "margin" or "prediction"
+    unit: str
+    model_name: str
+    training_rows: int
+    how: str
+    meaning: str
+    notes: tuple[str, ...] = ()
+    refitter: Callable[[Sequence[AlteredRow]], Any] | None = field(default=None, repr=False)
+
+    @property
+    def ranked(self) -> tuple[Attack, ...]:
+        """The attacks, the most fragile prediction first: fewest rows, then fewest steps, then by the margin left; last
+        those that were not attacked. Of a regression by how far the prediction moved.
+        """
+        if self.kind == "regression":
+            return tuple(sorted(self.attacks, key=lambda a: -abs(a.after - a.before)))
+        order = sorted(self.attacks, key=lambda a: (len(a.altered), a.steps, a.after) if a.flipped else (0, 0, a.after))
+        return tuple(sorted(order, key=lambda a: (bool(a.note), not a.flipped)))
+
+    def flips(self, at_most: int | None = None) -> int:
+        """How many predictions were flipped with at most so many changed rows (None: any number allowed)."""
+        most = max(self.allowed) if at_most is None else at_most
+        return sum(1 for a in self.attacks if a.flipped and len(a.altered) <= most)
