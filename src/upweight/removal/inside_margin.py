@@ -15,6 +15,8 @@ __all__ = ["Inside"]
 
 DEPENDENT = 1e-9  # of its own length: what a hinge may add to those inside and still count as one of them
 REFRESHED = 50  # updates of the inverse before it is made anew
+REFINED = 10  # steps; each gains the digits that the inverse has
+CLOSE = 1e-13  # of the sums' own terms: what is left where a solution is good to rounding
 
 
 @dataclass
@@ -81,12 +83,13 @@ class Inside:
         self.updates += 1
 
     def leave(self, j: int) -> None:
-        """Member at position j of `members`."""
+        """Member at position j of `members`; the last one takes its place."""
         at = j + self.border
-        keep = np.delete(np.arange(len(self.matrix)), at)
-        del self.members[j]
-        self.x = np.delete(self.x, j, axis=0)
-        self.matrix = self.matrix[np.ix_(keep, keep)]
+        last = self.members.pop()
+        if j < len(self.members):
+            self.members[j] = last
+        self.x = _without(self.x, j)
+        self.matrix = _without_both(self.matrix, at)
         if not self.members:
             self.matrix = self.inverse = np.zeros((0, 0))
             return
@@ -94,8 +97,9 @@ class Inside:
         if self.updates >= REFRESHED or abs(corner) < 1e-300:
             self._refresh()
             return
-        side = self.inverse[keep, at]
-        self.inverse = self.inverse[np.ix_(keep, keep)] - np.outer(side, side) / corner
+        side = _without(self.inverse[:, at], at)
+        self.inverse = _without_both(self.inverse, at)
+        self.inverse -= np.outer(side / corner, side)
         self.updates += 1
 
     def solve(self, b: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -107,6 +111,32 @@ class Inside:
             x = self.inverse @ b
             more = self.inverse @ (b - self.matrix @ x)
         return np.asarray(x + more)
+
+    def solve_closely(self, b: NDArray[np.float64]) -> NDArray[np.float64]:
+        """To rounding: refined while that lowers what is left, by least squares where too much is."""
+        x = best = self.inverse @ b
+        left = np.inf
+        for _ in range(REFINED):
+            rest = b - self.matrix @ x
+            size = float(np.max(np.abs(rest), initial=0.0))
+            if not size < 0.5 * left:
+                break
+            best, left = x, size
+            x = x + self.inverse @ rest
+        scale = np.abs(self.matrix) @ np.abs(best) + np.abs(b)  # of what rounding leaves
+        if left <= CLOSE * float(np.max(scale, initial=0.0)):
+            return np.asarray(best)
+        return np.asarray(np.linalg.lstsq(self.matrix, b, rcond=None)[0])
+
+    def fresh(self) -> None:
+        """The inverse made anew: walks that start here need not make it each."""
+        if self.updates and len(self.matrix):
+            self._refresh()
+
+    @property
+    def bytes(self) -> float:
+        """Of the arrays that a walk has for itself."""
+        return float(self.x.nbytes + self.matrix.nbytes + self.inverse.nbytes)
 
     @staticmethod
     def solve_with(
@@ -122,3 +152,19 @@ class Inside:
         except np.linalg.LinAlgError:
             self.inverse = np.asarray(np.linalg.pinv(self.matrix), dtype=np.float64)
         self.updates = 0
+
+
+def _without(a: NDArray[np.float64], j: int) -> NDArray[np.float64]:
+    """A copy without row j, the last one in its place: one pass over memory as it lies."""
+    out = a[:-1].copy()
+    if j < len(out):
+        out[j] = a[-1]
+    return out
+
+
+def _without_both(a: NDArray[np.float64], j: int) -> NDArray[np.float64]:
+    """The same of row and column j."""
+    out = a[:-1, :-1].copy()
+    if j < len(out):
+        out[j], out[:, j], out[j, j] = a[-1, :-1], a[:-1, -1], a[-1, -1]
+    return out

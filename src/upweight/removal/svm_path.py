@@ -27,7 +27,7 @@ TIE = 1e-11  # of the margins' size: outputs nearer to the margin than this are 
 AT_BOUND = 1e-10  # of its box: a dual as near as this is there
 STILL = 200  # pieces of no length in a row: a circle among ties
 PIECES = 50  # for each hinge: beyond it the path is given up
-SIDE_BY_SIDE = 64 * 2**20  # bytes of the paths that share a pass
+SIDE_BY_SIDE = 128 * 2**20  # bytes of the paths that share a pass
 
 
 def follow(
@@ -50,7 +50,11 @@ def follow_each(hinges: Hinges, fit: HingeFit, ends: Sequence[Hinges]) -> Iterat
 
     Paths go side by side and share their passes over the rows.
     """
-    at_once = max(1, min(len(ends), int(SIDE_BY_SIDE // (8.0 * (6 * len(hinges.row) + 4 * hinges.features.rows)))))
+    each = 8.0 * (6 * len(hinges.row) + 4 * hinges.features.rows)
+    if fit.inside is not None:
+        fit.inside.fresh()
+        each += fit.inside.bytes
+    at_once = max(1, min(len(ends), int(SIDE_BY_SIDE // each)))
     everywhere = slice(0, hinges.features.rows)
     gap = hinges.outputs(fit.theta) - hinges.margin
     for first in range(0, len(ends), at_once):
@@ -135,8 +139,7 @@ class _Walk:
             b = there.margin[members] - pull
             if there.free:
                 b = np.concatenate([[-float(there.sign @ fixed)], b])
-            found = np.linalg.lstsq(self.inside.matrix, b, rcond=None)[0] if len(b) else b
-            found = found + self.inside.solve(b - self.inside.matrix @ found)
+            found = self.inside.solve_closely(b)
             a[members] = found[self.inside.border :]
             theta = there.pulled(a)
             if there.free:
