@@ -6,6 +6,7 @@ Stands on adapters, attribution, validation; workflows and faces stand on it. Pu
 import os
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import cached_property
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -53,17 +54,23 @@ class Influence:
         sample_weight: Any = None,
         solver: str | Solver = "auto",
         damping: float = 0.0,
+        smoothing: float | None = None,
     ) -> "Influence":
         """A fitted linear estimator or perceptron, alone or at the end of a Pipeline, with the rows it was fitted on.
 
         solver: "auto", "cholesky", "woodbury", "cg", "lissa", or a solver with settings of its own. damping: added to
         the curvature; 0 is none, and for a perceptron what from_torch's "auto" is. The estimator is never changed.
+        smoothing: of a model with hinges the width t, in the unit of its outputs, that derivatives round their kinks
+        over: those of t log(1 + e^((1 − s)/t)) at its own optimum; 0 is the hinge itself, None a width that hardly
+        moves an output. Removals with "leverage", groups and refits are the kinked model's own whatever it is.
         docs/models.md lists the models.
         Raises: UnsupportedModel by name; InputError for data that the model cannot have been fitted on; MissingExtra
         for a perceptron without torch.
         """
-        made = cls(adapt(estimator, X, y, sample_weight), solver, damping)
-        made.source = Source(estimator, X, y, sample_weight, solver, damping)
+        if smoothing is not None and not (_is_number(smoothing) and np.isfinite(smoothing) and smoothing >= 0):
+            raise InputError(f"smoothing is {smoothing!r}. Give a number >= 0: 0 is the hinge itself; or leave it out.")
+        made = cls(adapt(estimator, X, y, sample_weight, smoothing), solver, damping)
+        made.source = Source(estimator, X, y, sample_weight, solver, damping, smoothing)
         return made
 
     @classmethod
@@ -121,7 +128,7 @@ class Influence:
             raise InputError(f"removal {removal!r} is not known. Use 'leverage' or 'first_order'.")
         question = questions.ask(self.adapted, self.attribution, X_query, y_query, measurement)
         answer = question.scores(removal)
-        return self._scores(question, answer, self._how(answer.how, removal))
+        return self._scores(question, answer, removal)
 
     def self_influence(self) -> Scores:
         """[1, n]: the estimated change of each row's own loss without it: high where the model learnt it from itself.
@@ -130,7 +137,7 @@ class Influence:
         """
         question = questions.OwnLoss(self.adapted, self.attribution)
         answer = question.scores("leverage")
-        return self._scores(question, answer, self._how(answer.how, "leverage"))
+        return self._scores(question, answer, "leverage")
 
     def smallest_flip(self, x_query: Any, to: Any = None) -> SmallestFlip:
         """The smallest set found whose removal changes this one prediction, confirmed by a refit; never called minimal.
@@ -313,8 +320,9 @@ class Influence:
         start = f"the fit was first moved to its optimum {fit.by}; " if seen else ""
         return f"{start}{solved}, {attribution.reason}; {attribution.taken_out(removal)}; {evaluated}"
 
-    def _scores(self, question: Question, answer: questions.Answer, how: str) -> Scores:
-        adapted, known = self.adapted, questions.signals(question, answer)
+    def _scores(self, question: Question, answer: questions.Answer, removal: str) -> Scores:
+        adapted, how = self.adapted, self._how(answer.how, removal)
+        known = questions.signals(question, answer, removal)
         return Scores(
             values=answer.values,
             base=answer.base,
@@ -338,3 +346,7 @@ def _counterfactual(attribution: Attribution) -> str:
     """Its name, and what it is."""
     name = attribution.counterfactual
     return f"{name} ({COUNTERFACTUALS[name]})"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)

@@ -18,12 +18,13 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sklearn.svm import LinearSVC
 
 from tests.adapters.cases import ESTIMATORS, Case
 from upweight import Influence, Scores
 from upweight.errors import FileError, InputError
 from upweight.solvers import CG, Cholesky
-from upweight.store.archive import write_archive
+from upweight.store.archive import read_archive, write_archive
 
 
 def again(influence: Influence, folder: Path, **options: Any) -> Influence:
@@ -112,6 +113,25 @@ def test_settings_and_weights_come_back(tmp_path: Path) -> None:
         assert back.attribution.solver == influence.attribution.solver
         assert back.attribution.damping == 0.25
         same_scores(influence.scores(x[:2], y[:2]), back.scores(x[:2], y[:2]))
+
+
+@pytest.mark.parametrize("smoothing", [None, 0, 0.1])
+def test_smoothing_comes_back(smoothing: float | None, tmp_path: Path) -> None:
+    """The width that a hinge was rounded over, also where a file is older than it: then upweight chooses."""
+    x, y = load_breast_cancer(return_X_y=True)
+    x, y = StandardScaler().fit_transform(x)[:80], y[:80]
+    model = LinearSVC(loss="hinge", C=0.1, max_iter=10**5, random_state=0).fit(x, y)
+    influence = Influence.from_sklearn(model, x, y, smoothing=smoothing)
+    back = again(influence, tmp_path)
+    first, second = (one.scores(x[:2], y[:2], removal="first_order") for one in (influence, back))
+    same_scores(first, second)
+    assert first.notes == second.notes
+    archive = read_archive(tmp_path / "i.influence", "Influence")
+    apart = ("file", "format", "kind", "sha256", "smoothing")
+    older = {key: value for key, value in archive.about.items() if key not in apart}
+    write_archive(tmp_path / "older.influence", "Influence", older, archive.parts)
+    chosen = Influence.from_sklearn(model, x, y).scores(x[:2], y[:2], removal="first_order")
+    same_scores(chosen, Influence.load(tmp_path / "older.influence").scores(x[:2], y[:2], removal="first_order"))
 
 
 def twice(x: Any) -> Any:

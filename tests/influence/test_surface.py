@@ -19,7 +19,7 @@ from upweight.saving import TorchSource
 
 LATER = {"review", "audit", "compare", "index", "from_trainer", "memory"}  # names that other parts bring
 SURFACE: dict[str, tuple[str, ...]] = {
-    "from_sklearn": ("estimator", "X", "y", "sample_weight", "solver", "damping"),
+    "from_sklearn": ("estimator", "X", "y", "sample_weight", "solver", "damping", "smoothing"),
     "from_torch": ("model", "loss", "data", "penalty", "params", "normalization", "solver", "damping", "train"),
     "scores": ("X_query", "y_query", "measurement", "removal"),
     "self_influence": (),
@@ -35,7 +35,7 @@ SURFACE: dict[str, tuple[str, ...]] = {
 }
 BEYOND = {"hangs_on", "positions", "row_ids", "without_each"}  # not in DESIGN.md 3; the first is asked for since
 DEFAULTS = {
-    "from_sklearn": {"sample_weight": None, "solver": "auto", "damping": 0.0},
+    "from_sklearn": {"sample_weight": None, "solver": "auto", "damping": 0.0, "smoothing": None},
     "from_torch": {
         "penalty": 0.0,
         "params": "all",

@@ -27,6 +27,7 @@ TABLE = [
     ("a little off its optimum", Signals(drift=0.4, agreement=GOOD), "B"),
     ("far off its optimum", Signals(drift=0.6, agreement=GOOD), "C"),
     ("separable", Signals(separable=True, agreement=GOOD), "C"),
+    ("derivatives of a loss that does not bend", Signals(flat=True, agreement=GOOD), "C"),
     ("a residual is left", Signals(residual=1e-3, tol=1e-6, agreement=GOOD), "C"),
     ("a solve failed", Signals(solver_trouble="the curvature bends down", agreement=GOOD), "D"),
     ("nearly singular", Signals(reciprocal_condition=1e-13, agreement=GOOD), "C"),

@@ -37,6 +37,7 @@ from upweight.adapters.linear_svc import read_linear_svc, read_linear_svr
 from upweight.adapters.logistic import read_logistic, read_logistic_cv
 from upweight.adapters.one_vs_rest import read_one_vs_rest
 from upweight.adapters.reading import Reading, Task
+from upweight.adapters.refusals import refuse_smoothing
 from upweight.adapters.ridge import (
     read_least_squares,
     read_ridge,
@@ -79,16 +80,18 @@ READERS: dict[type, Callable[[Task], Reading]] = {
 }
 
 
-def adapt(estimator: Any, x: Any, y: Any, sample_weight: Any = None) -> Adapted:
+def adapt(estimator: Any, x: Any, y: Any, sample_weight: Any = None, smoothing: float | None = None) -> Adapted:
     """The user's fitted estimator, alone or in pipelines and searches, as a linear head at its optimum or a network.
 
+    `smoothing`: t of the hinges that derivatives are taken of; None: so small that it hardly moves an output.
     Raises: UnsupportedModel for models that are not read here, by name; InputError for data that it cannot be;
     MissingExtra for a perceptron without torch.
     """
     wrapped = unwrap(estimator)
     if type(wrapped.final) in NETWORKS:
+        refuse_smoothing(smoothing, type(wrapped.final).__name__)
         return _mlp(type(wrapped.final).__name__)(wrapped, estimator, x, y, sample_weight)
-    return assemble(READERS, estimator, x, y, sample_weight)
+    return assemble(READERS, estimator, x, y, sample_weight, smoothing)
 
 
 def _mlp(name: str) -> Callable[..., Adapted]:

@@ -15,7 +15,7 @@ from upweight.adapters.inputs import count_rows, read_ids, read_weights
 from upweight.adapters.kinked import settle
 from upweight.adapters.labels import target_names, target_unit, training_codes
 from upweight.adapters.reading import Reading, Task
-from upweight.adapters.refusals import refuse, refuse_positive
+from upweight.adapters.refusals import refuse, refuse_positive, refuse_smoothing
 from upweight.adapters.remarks import class_remarks, column_remarks, support_remark
 from upweight.adapters.sparse_features import SparseFeatures
 from upweight.adapters.stationarity import judge, polish, reconsider, yardstick
@@ -32,9 +32,14 @@ __all__ = ["assemble"]
 
 
 def assemble(
-    readers: Mapping[type, Callable[[Task], Reading]], estimator: Any, x: Any, y: Any, sample_weight: Any
+    readers: Mapping[type, Callable[[Task], Reading]],
+    estimator: Any,
+    x: Any,
+    y: Any,
+    sample_weight: Any,
+    smoothing: float | None = None,
 ) -> Adapted:
-    """The fitted model as a linear head, with the way back.
+    """The fitted model as a linear head, with the way back; `smoothing`: the width that its kinks are rounded over.
 
     Raises: UnsupportedModel; InputError.
     """
@@ -60,12 +65,13 @@ def assemble(
     at_user, said = head, list[str]()
     attribution: Callable[..., Attribution] = HeadAttribution
     if reading.kinks is None:
+        refuse_smoothing(smoothing, type(wrapped.final).__name__)
         sizes = yardstick(head, read, reading.spread)
         judged = judge(head, reading.promise, sizes)
         judged = judged if reading.map is not None else reconsider(judged, reading, wrapped.final, n)
         head, stationarity = polish(head, judged, sizes, reading.l1)
     else:
-        settled = settle(head, reading.kinks)
+        settled = settle(head, reading.kinks, smoothing, type(wrapped.final).__name__)
         head, attribution, stationarity, said = settled.head, settled.attribution, settled.stationarity, [settled.note]
     remarks = [*column_remarks(matrix, x, names(matrix.shape[1])), *class_remarks(codes, reading.classes)]
     if reading.l1 is not None:

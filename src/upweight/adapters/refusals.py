@@ -5,9 +5,9 @@ Stands on errors; `assemble` asks it for every class that has no reader.
 
 from typing import Any
 
-from upweight.errors import UnsupportedModel
+from upweight.errors import InputError, UnsupportedModel
 
-__all__ = ["refuse", "refuse_positive"]
+__all__ = ["refuse", "refuse_positive", "refuse_smoothing"]
 
 NO_PARAMETERS = "has no parameters to differentiate. Use a linear model"
 SEVERAL = "is several fits at once, and each has its own rows. Pass one of them: a linear model"
@@ -92,4 +92,13 @@ def refuse_positive(estimator: Any) -> None:
         raise UnsupportedModel(
             f"{name}(positive=True) holds coefficients at 0 by a constraint, which a row's weight may release. "
             f"Use {name}(positive=False); docs/models.md lists the models that work."
+        )
+
+
+def refuse_smoothing(smoothing: float | None, name: str) -> None:
+    """Raises: InputError where a width is given for kinks that the loss of this model has not."""
+    if smoothing is not None:
+        raise InputError(
+            f"smoothing is {smoothing!r}, and the loss of this {name} has no kinks to round. Leave smoothing out: it "
+            "is for SVC, SVR, and LinearSVC, LinearSVR and SGD with loss='hinge' or 'epsilon_insensitive'."
         )

@@ -52,6 +52,11 @@ class Attribution(Protocol):
         ...
 
     @property
+    def flat(self) -> bool:
+        """Whether derivatives leave out how its loss bends."""
+        ...
+
+    @property
     def counterfactual(self) -> str:
         """A key of COUNTERFACTUALS: what an estimate predicts."""
         ...

@@ -111,6 +111,11 @@ class HeadAttribution:
         return None
 
     @property
+    def flat(self) -> bool:
+        """Its loss bends where it should."""
+        return False
+
+    @property
     def counterfactual(self) -> str:
         """A convex fit ends at its optimum."""
         return "optimum"

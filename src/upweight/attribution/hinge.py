@@ -35,13 +35,18 @@ PIECES = 10.0  # of a path, typically
 
 
 class HingeAttribution(HeadAttribution):
-    """`head` is rounded, at its own optimum; `exact` is the optimum of the hinges themselves."""
+    """`head` is rounded, at its own optimum; `exact` is the optimum of the hinges themselves; `smoothing`: as asked."""
 
     def __init__(
-        self, exact: ExactHinge, head: LinearHead, solver: str | Solver = "auto", damping: float = 0.0
+        self,
+        exact: ExactHinge,
+        smoothing: float | None,
+        head: LinearHead,
+        solver: str | Solver = "auto",
+        damping: float = 0.0,
     ) -> None:
         super().__init__(head, solver, damping)
-        self.exactly = exact
+        self.exactly, self.smoothing = exact, smoothing
         self._true = with_width(head, 0.0).at(exact.vector)
 
     @property
@@ -63,6 +68,11 @@ class HingeAttribution(HeadAttribution):
     def exact(self) -> bool:
         """Whether an estimate is the refit itself: each row is walked out."""
         return self.walks
+
+    @property
+    def flat(self) -> bool:
+        """Whether the kinks are not rounded: then nothing bends but the penalty."""
+        return self.smoothing == 0
 
     @cached_property
     def walks(self) -> bool:
@@ -124,8 +134,10 @@ class HingeAttribution(HeadAttribution):
         """How `removals` takes a row out, in words."""
         if removal == "leverage" and self.walks:
             return "each row really taken out along the exact path of the optimum"
-        rounded = "of the rounded loss"
-        return f"{super().taken_out(removal)} {rounded}"
+        if self.flat:
+            return f"{super().taken_out(removal)} of the kinked loss itself, whose curvature is the penalty alone"
+        asked = "" if self.smoothing is None else f" (smoothing = {self.smoothing:g})"
+        return f"{super().taken_out(removal)} of the rounded loss{asked}"
 
     def own_moves(self) -> Float[Array, "n c"]:
         """How far each row's own outputs move when it leaves."""
@@ -182,7 +194,7 @@ class HingeAttribution(HeadAttribution):
     def without(self, out: Sequence[int]) -> "HingeAttribution":
         """The same around the refit without these rows, which keep their places with weight 0."""
         there = self.exactly.without(out)
-        return HingeAttribution(there, there.head, self.solver, self.damping)
+        return HingeAttribution(there, self.smoothing, there.head, self.solver, self.damping)
 
 
 def _over(inverse: Float[Array, "1 p"]) -> Prepared:

@@ -126,6 +126,11 @@ class NetworkAttribution:
         return self.refits.cheap
 
     @property
+    def flat(self) -> bool:
+        """Its loss bends where it should."""
+        return False
+
+    @property
     def counterfactual(self) -> str:
         """What is predicted."""
         return self.regime.counterfactual

@@ -1,7 +1,8 @@
 """The hinge and the ε-insensitive losses of one output, their kinks rounded over a width t; t = 0 is the loss itself.
 
 Both plain ones are sums of pieces max(0, m − s z), each rounded to t log(1 + e^{(m − s z)/t}): above it by t log 2 at
-most, and its derivatives approach a step and a spike as t falls. `pieces` hands s and m to the exact path.
+most, and its derivatives approach a step and a spike as t falls. At t = 0 a row on its kink has derivative 0, as its
+weight has there. `pieces` hands s and m to the exact path.
 Stands on the array namespace; source: METHODS.md 2.5, Koh & Liang (2017), section 4.2.
 """
 
@@ -15,6 +16,7 @@ from upweight.shapes import Array
 __all__ = ["Hinge", "Insensitive", "Pieces", "Rounded", "SquaredInsensitive"]
 
 SEEN = 50.0  # widths: e^{−50} of a slope is below rounding
+ON = 1e-10  # of the size of outputs: as near as this a row is on its kink
 
 Pieces = tuple[tuple[Array, Array], ...]  # (s, m), each as y
 
@@ -63,7 +65,7 @@ class Hinge:
     def first(self, z: Array, y: Array) -> Array:
         """−s times the share of the slope."""
         s = 2.0 * y - 1.0
-        return -s * _slope(1.0 - s * z, self.width)
+        return -s * _slope(1.0 - s * z, self.width, 1.0 + namespace(z).abs(z))
 
     def second(self, z: Array, y: Array) -> Array:
         """A spike of width t at the margin; 0 where it is not rounded."""
@@ -108,7 +110,8 @@ class Insensitive:
 
     def first(self, z: Array, y: Array) -> Array:
         """1 above the tube, −1 below."""
-        return _slope(z - y - self.epsilon, self.width) - _slope(y - z - self.epsilon, self.width)
+        size = self.epsilon + namespace(z).abs(z) + namespace(z).abs(y)
+        return _slope(z - y - self.epsilon, self.width, size) - _slope(y - z - self.epsilon, self.width, size)
 
     def second(self, z: Array, y: Array) -> Array:
         """A spike of width t at each edge."""
@@ -167,11 +170,11 @@ def _value(short: Array, t: float) -> Array:
     return whole + t * xp.log1p(_faded(short, t)) if t > 0 else whole
 
 
-def _slope(short: Array, t: float) -> Array:
-    """σ(r/t); the step at t = 0."""
+def _slope(short: Array, t: float, size: Array) -> Array:
+    """σ(r/t); the step at t = 0, not yet taken on the kink itself."""
     xp = namespace(short)
     if t == 0:
-        return xp.astype(short > 0, short.dtype)
+        return xp.astype(short > ON * size, short.dtype)
     e = _faded(short, t)
     return xp.where(short >= 0, 1.0 / (1.0 + e), e / (1.0 + e))
 

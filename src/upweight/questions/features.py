@@ -68,7 +68,7 @@ def features(question: Question, rows: Sequence[int], how: Callable[[str], str])
     def refits(which: Sequence[int]) -> NDArray[np.float64]:
         return _refits(question, [int(at[changes[m].row]) for m in which], [edits[m] for m in which])
 
-    known = signals(question, Answer(values, question.now(), said, found.solutions, found.missing))
+    known = signals(question, Answer(values, question.now(), said, found.solutions, found.missing), "first_order")
     derivative = not changes  # of a unit of a number: exact at the fit, whatever the row's leverage
     return FeatureEffects(
         values=mapped.gradient,

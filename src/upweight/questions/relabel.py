@@ -58,7 +58,7 @@ def relabel(question: Question, how: Callable[[str], str]) -> Relabel:
         predicted=predicted,
         meaning=_meaning(question),
         how=how(said),
-        grade=grade(signals(question, answer)),
+        grade=grade(signals(question, answer, "first_order")),
         rows=lambda at: rows_as_they_are(adapted.rows, at),
         refitter=(lambda at, to: _refits(question, at, to, predicted)) if attribution.refits_shown else None,
         notes=adapted.notes if attribution.loss.concordance == 0.0 else (FAR, *adapted.notes),

@@ -29,7 +29,7 @@ HOPELESS = (Status.NEGATIVE_CURVATURE, Status.NONFINITE_INPUT)
 ROUGH = 0.05  # relative residual above which an unfinished solve is no answer; below it, a rough one
 
 
-def signals(question: Question, answer: Answer) -> Signals:
+def signals(question: Question, answer: Answer, removal: str = "leverage") -> Signals:
     """What is known without a refit; rows shown: those with the largest scores."""
     adapted, attribution = question.adapted, question.attribution
     at = shown(answer.values)
@@ -46,12 +46,13 @@ def signals(question: Question, answer: Answer) -> Signals:
         solver_trouble=trouble[0].value if trouble else None,
         reciprocal_condition=attribution.prepared.reciprocal_condition,
         leverage=leverage,
-        quadratic=attribution.exact,
+        quadratic=attribution.exact and (removal == "leverage" or attribution.loss.concordance == 0.0),
         alone=attribution.alone(answer.solutions, at),
         separable=_separable(adapted, attribution, leverage),
         damping_change=_damping_change(attribution, answer, 2.0),
         damping_halved=_damping_change(attribution, answer, 0.5),
         missing=answer.missing,
+        flat=attribution.flat and not (removal == "leverage" and attribution.exact),
     )
 
 

@@ -41,6 +41,7 @@ def write_estimator(path: str | os.PathLike[str], source: Source, adapted: Adapt
         "door": "sklearn",
         "solver": solver_about(source.solver, shown),
         "damping": float(source.damping),
+        "smoothing": None if source.smoothing is None else float(source.smoothing),
         "model": adapted.model_name,
         "n": len(adapted.row_ids),
         **{name: pack(getattr(source, name), parts, name) for name in ("X", "y", "sample_weight")},
@@ -94,7 +95,8 @@ def _source(archive: Archive, trusted: bool) -> Source:
     try:
         estimator = model_in(parts[_MODEL], archive.shown, trusted, "load it with trust_pickle=True")
         x, y, weight = (unpack(about[name], parts) for name in ("X", "y", "sample_weight"))
-        return Source(estimator, x, y, weight, solver_in(about["solver"]), float(about["damping"]))
+        smoothing = about.get("smoothing")  # files from before there was one have none
+        return Source(estimator, x, y, weight, solver_in(about["solver"]), float(about["damping"]), smoothing)
     except FileError:
         raise
     except Exception as error:  # the sums are right: another skops, or a writer that was not ours
@@ -104,7 +106,7 @@ def _source(archive: Archive, trusted: bool) -> Source:
 
 
 def _adapted(source: Source) -> Adapted:
-    return adapt(source.estimator, source.X, source.y, source.sample_weight)
+    return adapt(source.estimator, source.X, source.y, source.sample_weight, source.smoothing)
 
 
 def _fingerprint(adapted: Adapted) -> Mapping[str, NDArray[Any]]:

@@ -23,6 +23,7 @@ class Source:
     sample_weight: Any
     solver: str | Solver
     damping: float
+    smoothing: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

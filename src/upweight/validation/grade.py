@@ -47,6 +47,7 @@ class Signals:
     damping_change: float | None = None  # relative change of the scores when damping doubles
     damping_halved: float | None = None  # the same when it halves
     missing: str | None = None  # values that could not be computed
+    flat: bool = False  # derivatives of a loss that does not bend where its model does
     agreement: Agreement | None = None
 
     @property
@@ -139,6 +140,9 @@ def _from_solve(s: Signals) -> list[_Finding]:
         out.append(("D", f"a solve did not finish: {s.solver_trouble}", cure))
     elif s.residual > s.tol:
         out.append(("C", f"the solves left a relative residual of {s.residual:.0e}", "a smaller tol"))
+    if s.flat:
+        reason = "the loss does not bend between its kinks, so that sizes are far too large and ranks are rough"
+        out.append(("C", reason, "smoothing > 0, or the exact removals of scores(removal='leverage')"))
     if s.reciprocal_condition is not None and s.reciprocal_condition < NEAR_SINGULAR:
         size = f"{s.reciprocal_condition:.0e}" if s.reciprocal_condition > 0 else "below rounding"
         reason = f"the curvature is nearly singular (reciprocal condition {size})"
