@@ -137,6 +137,21 @@ class DenseFeatures:
         xp = namespace(self.x)
         return xp.concat([xp.vecdot(block, block) for block in map(self._block, self._few())])
 
+    @cached_property
+    def ranges(self) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
+        """The least and the greatest number of each column, without the constant."""
+        xp, low, high = namespace(self.x), self.x[0, :], self.x[0, :]
+        for rows in self._few():
+            block = self.x[rows, :]
+            low, high = xp.minimum(low, xp.min(block, axis=0)), xp.maximum(high, xp.max(block, axis=0))
+        return low, high
+
+    def reach(self, scale: Float[Array, " D"]) -> float:
+        """No row's `squares` is more: Σ_j scale_j max_i x_ij², from the columns' ranges; scale >= 0."""
+        xp, (low, high) = namespace(scale), self.ranges
+        most = xp.maximum(xp.abs(xp.astype(low, scale.dtype)), xp.abs(xp.astype(high, scale.dtype)))
+        return float(most * most @ scale[:-1] + scale[-1])
+
     def _few(self) -> Iterator[slice]:
         """Rows of which a cast copy stays in the cache."""
         return blocks(self.rows, 16.0 * self.bytes_per_row())

@@ -257,6 +257,7 @@ def test_sparse_features_are_dense_ones() -> None:
     for weight in (e[:, 0], np.abs(e[:, 0]), -np.abs(e[:, 0]), 0.0 * e[:, 0]):
         np.testing.assert_allclose(sparse.second_moment(weight, rows), dense.second_moment(weight, rows), atol=1e-13)
     np.testing.assert_allclose(sparse.squares(scale), dense.squares(scale), rtol=1e-13)
+    assert np.max(dense.squares(scale**2)) <= dense.reach(scale**2) <= len(scale) * np.max(dense.squares(scale**2))
     for other in (sparse, dense):
         np.testing.assert_allclose(sparse.gram(other, scale), dense.gram(dense, scale), rtol=1e-13)
     np.testing.assert_allclose(dense.gram(sparse, scale), dense.gram(dense, scale), rtol=1e-13)

@@ -73,7 +73,8 @@ def assemble(
     else:
         settled = settle(head, reading.kinks, smoothing, type(wrapped.final).__name__)
         head, attribution, stationarity, said = settled.head, settled.attribution, settled.stationarity, [settled.note]
-    remarks = [*column_remarks(matrix, x, names(matrix.shape[1])), *class_remarks(codes, reading.classes)]
+    columns = head.features if reading.phi is None else _features(matrix)
+    remarks = [*column_remarks(columns, x, names(matrix.shape[1])), *class_remarks(codes, reading.classes)]
     if reading.l1 is not None:
         remarks.append(support_remark(head, reading.l1))
     remarks += said

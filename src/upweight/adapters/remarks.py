@@ -8,24 +8,24 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 
-from upweight.arrays import blocks
+from upweight.adapters.sparse_features import SparseFeatures
 from upweight.errors import listed
+from upweight.features import DenseFeatures, Features
 from upweight.linear_head import LinearHead
 from upweight.shapes import Array, Float
 
 __all__ = ["class_remarks", "column_remarks", "support_remark"]
 
 
-def column_remarks(matrix: Any, x: Any, names: Sequence[str]) -> list[str]:
+def column_remarks(read: Features, x: Any, names: Sequence[str]) -> list[str]:
     """Sentences on columns that are empty in the user's table, or constant in what the model reads."""
     out = []
     if isinstance(x, pd.DataFrame):
         empty = [str(name) for name in x.columns if x[name].isna().all()]
         if empty:
             out.append(f"{_columns(empty)} empty in every row and {_say(empty)} nothing")
-    still = [str(names[j]) for j in np.flatnonzero(_constant(matrix)).tolist()]
+    still = [str(names[j]) for j in np.flatnonzero(_constant(read)).tolist()]
     if still:
         out.append(f"{_columns(still)} constant and {_say(still)} nothing that the intercept does not")
     return out
@@ -68,18 +68,16 @@ def support_remark(head: LinearHead, l1: Float[Array, "c D"]) -> str:
     return f"{told}; the nearest at zero, {name!r}, joins once its gradient grows by {nearest:.1%} of its l1 weight"
 
 
-def _constant(matrix: Any) -> Array:
-    if sp.issparse(matrix):
-        n = matrix.shape[0]
-        stored = np.bincount(matrix.indices, minlength=matrix.shape[1])
-        low = np.asarray(matrix.min(axis=0).toarray()).reshape(-1)
-        high = np.asarray(matrix.max(axis=0).toarray()).reshape(-1)
-        return (low == high) & ((stored == n) | (high == 0))
-    low, high = matrix[0].copy(), matrix[0].copy()
-    for rows in blocks(matrix.shape[0], 8.0 * matrix.shape[1]):
-        low = np.minimum(low, matrix[rows].min(axis=0))
-        high = np.maximum(high, matrix[rows].max(axis=0))
-    return np.asarray(low == high)
+def _constant(read: Features) -> Array:
+    if isinstance(read, DenseFeatures):
+        low, high = read.ranges
+        return np.asarray(low == high)
+    assert isinstance(read, SparseFeatures)
+    matrix = read.x
+    stored = np.bincount(matrix.indices, minlength=matrix.shape[1])
+    low = np.asarray(matrix.min(axis=0).toarray()).reshape(-1)
+    high = np.asarray(matrix.max(axis=0).toarray()).reshape(-1)
+    return (low == high) & ((stored == matrix.shape[0]) | (high == 0))
 
 
 def _columns(names: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from upweight.arrays import blocks, namespace, to_numpy
 from upweight.curvature import HeadCurvature
-from upweight.features import Features, Subset, Taken, rounded
+from upweight.features import DenseFeatures, Features, Subset, Taken, rounded
 from upweight.gradients import HeadSource, PerturbedSource
 from upweight.gradients.perturbed import replaced_inputs
 from upweight.linear_head import LinearHead
@@ -391,7 +391,7 @@ class HeadAttribution:
             return False
         scale = xp.concat([1.0 / penalty[:-1], xp.zeros_like(penalty[-1:])])
         bend = sum(xp.max(curvature.outputs.entry(a, a, slice(0, head.n))) for a in range(head.c))
-        return (
-            float(head.scale * bend * xp.max(rounded(head.features, xp.float32).squares(scale)))
-            < FAR * 1.0 / SMALLEST_GAP
-        )
+        most = FAR / SMALLEST_GAP / max(float(head.scale * bend), float(xp.finfo(scale.dtype).smallest_normal))
+        if isinstance(head.features, DenseFeatures) and head.features.reach(scale) < most:
+            return True
+        return float(xp.max(rounded(head.features, xp.float32).squares(scale))) < most

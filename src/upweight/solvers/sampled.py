@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from upweight.arrays import namespace, to_numpy
 from upweight.curvature import Curvature, HeadCurvature
 from upweight.errors import UnsupportedQuestion
-from upweight.features import rounded
+from upweight.features import NARROW, rounded
 from upweight.shapes import Array, Float, Vectors
 from upweight.solvers.preconditioner import Approximation
 from upweight.solvers.symmetric import symmetric
@@ -99,7 +99,11 @@ def _by_rows(curvature: HeadCurvature, rows: int, bulk: str) -> Approximation | 
     def apply(vectors: Vectors) -> Vectors:
         scaled = vectors * unit[None, :]
         v = xp.astype(scaled, kind)
-        turned = (v @ xp.matrix_transpose(f)) @ xp.matrix_transpose(inverse) @ inverse @ f
+        if v.shape[0] <= NARROW:  # matrix-vector products are faster than skinny ones
+            parts = [((f @ v[j, :]) @ xp.matrix_transpose(inverse)) @ inverse @ f for j in range(v.shape[0])]
+            turned = xp.stack(parts) if parts else v
+        else:
+            turned = (v @ xp.matrix_transpose(f)) @ xp.matrix_transpose(inverse) @ inverse @ f
         return (scaled - xp.astype(turned, vectors.dtype)) * unit[None, :]
 
     return Approximation(apply, _said(len(at), head.n), drawn=_times(head.n, at, raised), near=True)
