@@ -16,6 +16,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
 
 from upweight import Influence
 from upweight.display.figures import DOWN, UP, draw_features
@@ -104,6 +105,19 @@ def test_sparse_rows_are_compared_by_cosine() -> None:
     assert apart[0] == pytest.approx(0.0, abs=1e-12)
     assert (apart[1:] > 0.1).all()
     assert "cosine" in scores.plot().get_xlabel()
+
+
+def test_rows_are_near_where_the_kernel_is_large() -> None:
+    """Of a model with a kernel: |φ(x) − φ(x′)|² = K(x, x) + K(x′, x′) − 2 K(x, x′) between training rows."""
+    x, y = load_breast_cancer(return_X_y=True)
+    x = StandardScaler().fit_transform(x[:80])
+    model = SVC(gamma=0.05, tol=1e-8).fit(x, y[:80])
+    scores = Influence.from_sklearn(model, x, y[:80]).scores(x[:3], y[:3], measurement="margin")
+    assert scores.distance is not None
+    for query in range(3):
+        k = np.exp(-0.05 * ((x - x[query]) ** 2).sum(axis=1))
+        np.testing.assert_allclose(scores.distance.to(query), np.sqrt(2.0 - 2.0 * k), atol=1e-6)
+    assert scores.distance.label == "distance to the query (features of its kernel)"
 
 
 def test_distances_survive_large_means() -> None:

@@ -25,20 +25,22 @@ def distance(question: Question) -> Distance | None:
     """Lazily, of one query at a time; None for a question that has no query, or measures all of them at once.
 
     Dense columns that the model reads: Euclidean, each column divided by its standard deviation over the training
-    rows. Else (sparse columns, a network): 1 − cosine, the baseline of nearness.
+    rows; a kernel's features as they are, so that rows are near where it is large. Else (sparse columns, a network):
+    1 − cosine, the baseline of nearness.
     """
     if not isinstance(question, OnQueries):
         return None
     head, inputs, attribution = question.adapted.objective, question.features, question.attribution
     if isinstance(head, LinearHead) and isinstance(head.features, DenseFeatures) and isinstance(inputs, Taken):
-        rows, queries = head.features, inputs
+        rows, queries, reads = head.features, inputs, question.adapted.reads
 
         @cache
         def spread() -> NDArray[np.float64]:
-            return _spread(rows)
+            return np.ones(rows.columns) if reads else _spread(rows)
 
         return Distance(
-            lambda query: _euclidean(rows, _block(queries, slice(query, query + 1))[0], spread()), STANDARDISED
+            lambda query: _euclidean(rows, _block(queries, slice(query, query + 1))[0], spread()),
+            f"distance to the query ({reads})" if reads else STANDARDISED,
         )
 
     def cosine(query: int) -> NDArray[np.float64]:

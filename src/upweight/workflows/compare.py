@@ -151,6 +151,11 @@ def _side(
     assert own is not None  # a named measurement has queries, and they have a distance
     size = np.abs(scores.values)
     q = len(size)
+    by_distance, not_nearest = np.full(q, np.nan), np.full(q, np.nan)
+    for i in range(q):  # a distance is made when it is asked for: once for both numbers
+        far = own.to(i)
+        by_distance[i] = _or_nan(spearman(size[i], far))
+        not_nearest[i] = 1.0 - _overlap(size[i], -far)
     nan = np.full(q, np.nan)
     other = None if asked is None else labels[None, :] != asked[:, None]
     help_ = np.maximum(-scores.values, 0.0)
@@ -160,11 +165,11 @@ def _side(
         spread=spread,
         distance=own,
         says=tuple(said),
-        by_distance=np.asarray([_or_nan(spearman(size[i], own.to(i))) for i in range(q)], dtype=float),
+        by_distance=by_distance,
         other_class=nan if other is None else _share(size, other),
         helped_by_others=nan if other is None else _share(help_, other),
         effective_rows=_divided(size.sum(axis=1) ** 2, (size**2).sum(axis=1)),
-        not_nearest=np.asarray([1.0 - _overlap(size[i], -own.to(i)) for i in range(q)], dtype=float),
+        not_nearest=not_nearest,
     )
 
 
