@@ -138,8 +138,8 @@ class DenseFeatures:
         return xp.concat([xp.vecdot(block, block) for block in map(self._block, self._few())])
 
     @cached_property
-    def ranges(self) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
-        """The least and the greatest number of each column, without the constant."""
+    def ranges(self) -> tuple[Array, Array]:
+        """The least and the greatest number of each column [d], without the constant, as the rows have them."""
         xp, low, high = namespace(self.x), self.x[0, :], self.x[0, :]
         for rows in self._few():
             block = self.x[rows, :]
