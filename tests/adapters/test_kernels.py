@@ -165,6 +165,18 @@ def test_a_fit_that_stopped_early_is_said_and_finished() -> None:
     assert "SGD stops by its own steps" in str(adapt(sgd, X[HERE], Y[HERE]).stationarity.unconverged)
 
 
+@pytest.mark.parametrize("model", [LinearSVC(loss="hinge", max_iter=10**6), SVC()], ids=["proved", "free intercept"])
+def test_refits_side_by_side_are_certified_as_one_alone(model: Any) -> None:
+    """By the gap to the path's dual, not by how the rounded loss bends."""
+    found = Influence.from_sklearn(model.fit(X[HERE], Y[HERE]), X[HERE], Y[HERE])
+    rows = [[int(i)] for i in np.argsort(-np.abs(found.self_influence().values[0]))[:3]]
+    for one, side in zip(rows, found.without_each(rows), strict=True):
+        alone = found.without(one)
+        assert side.certificate.sentence == alone.certificate.sentence
+        assert side.certificate.outputs_within == alone.certificate.outputs_within
+        assert side.certificate.proof == isinstance(model, LinearSVC)
+
+
 def test_gamma_that_was_found_stays_in_refits() -> None:
     """gamma="scale" would depend on the rows that are left; the convention says that it is frozen."""
     model = SVR().fit(X[HERE], X[HERE, 0])

@@ -191,6 +191,10 @@ class HingeAttribution(HeadAttribution):
         )
         return Certificate(bound, reach, missed, sentence, True, over)
 
+    def certificates(self, sets: Sequence[Sequence[int]], states: Vectors) -> tuple[Certificate, ...]:
+        """The same of each path."""
+        return tuple(self.certificate(rows, states[j]) for j, rows in enumerate(sets))
+
     def without(self, out: Sequence[int]) -> "HingeAttribution":
         """The same around the refit without these rows, which keep their places with weight 0."""
         there = self.exactly.without(out)
