@@ -23,6 +23,7 @@ __all__ = ["SCRIPTS"]
 SCRIPTS = {  # the table's row: the script beside this one that does it
     1: "components",
     2: "retraining",
+    5: "models",
     6: "hospital",
 }
 

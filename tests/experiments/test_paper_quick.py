@@ -66,6 +66,20 @@ def test_estimates_are_refits_and_refits_are_proved(quick: tuple[str, dict[int, 
     assert all(group["proved"] for group in numbers["proved"]["groups"])
 
 
+def test_three_models_lean_on_rows_of_their_own(quick: tuple[str, dict[int, dict[str, Any]]]) -> None:
+    """Row 5: the RBF's removals are libsvm's, proofs are fits from nothing; only the RBF is helped by its own class."""
+    numbers = quick[1][5]["numbers"]
+    for refits in numbers["refits"].values():
+        assert refits["correlation of refits"] > 0.999999
+        assert refits["correlation"] > 0.95
+    assert numbers["refits"]["RBF on pixels"]["correlation"] > 0.999999
+    seen = numbers["means over the test rows that all get right"]
+    helped = {name: one["of the help, from the other class"]["mean"] for name, one in seen.items()}
+    assert helped["RBF on pixels"] < 0.05 < 0.2 < min(helped["head on a network"], helped["edges"])
+    alike = [pair["rank correlation"]["mean"] for pair in numbers["pairs"].values()]
+    assert max(alike) < 0.5
+
+
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
 def test_committed_results_are_on_the_page(path: Path) -> None:
     """The page shows the table that is made of them, as it is, and each figure."""
