@@ -14,7 +14,6 @@ from upweight.display.blocks import (
     Document,
     Facts,
     GradeView,
-    Reasons,
     RowTable,
     Section,
     Sentence,
@@ -29,6 +28,7 @@ __all__ = ["SHOWN", "Called", "document", "sentences"]
 
 LISTED = 5  # ids in a sentence
 SHOWN = 8  # lines of a table
+FLIPS = 20  # names of predictions
 CARDS = 3  # changed rows that are shown as they are, of one attack
 
 
@@ -54,19 +54,19 @@ def document(
     grade: GradeView | None = None,
 ) -> Document:
     """The answer; the changed rows as they are; predictions and rows by fragility; defences; how it was done."""
-    trust: list[Block] = [] if grade is None else [Reasons(grade)]
     noted = tuple(("notes" if i == 0 else "", note) for i, note in enumerate(found.notes))
-    trust.append(Facts((("how", found.how), ("meaning", found.meaning), *noted)))
-    said = tuple(Sentence(text, strong=i == 0) for i, text in enumerate(sentences(found, called)))
-    sections = [Section("Audit", "audit", (*said, *_changed(found, called)))]
+    trust = Facts((*_graded(grade), ("how", found.how), ("meaning", found.meaning), *noted))
+    answer, *more = sentences(found, called)
+    sections = [Section("Audit", "audit", (*map(Sentence, more), *_changed(found, called)))]
     tables = [table for table in (_predictions(found, k, called), _joints(found)) if table is not None]
     tables += [table for table in (_rows(found, k, called),) if table is not None]
     sections += [Section("By fragility", "fragility", tuple(tables))] if tables else []
     defences = _defences(found)
     sections += [] if defences is None else [Section("Defences", "defences", (defences,))]
-    sections.append(Section("Trust", "trust", tuple(trust)))
+    sections.append(Section("Trust", "trust", (trust,)))
     head = f"Audit of {found.model_name}" if title is None else title
-    return Document(head, f"{count(found.training_rows, 'training row')}; {found.bound}", sections=tuple(sections))
+    rows = count(found.training_rows, "training row")
+    return Document(head, rows, headline=(answer,), sections=tuple(s for s in sections if s.blocks))
 
 
 def sentences(found: Findings, called: Called = Called()) -> tuple[str, ...]:
@@ -131,13 +131,6 @@ def _joint_said(found: Findings, joint: Joint, called: Called) -> str:
     rows = count(len(joint.altered), f"training {called.row}")
     ids = among([one.row for one in joint.altered[:LISTED]]) + (" …" if len(joint.altered) > LISTED else "")
     real = "by a refit" if joint.confirmed else "by a refit that found no optimum"
-    if found.kind == "regression":
-        moved = max(range(len(joint.before)), key=lambda i: abs(float(joint.after[i] - joint.before[i])))
-        moves = f"{number(float(joint.before[moved]))} to {number(float(joint.after[moved]), found.unit)}"
-        return (
-            f"When {rows} ({ids}) {_change(joint.altered)} by {found.bound}, prediction {called.query(moved)} moves "
-            f"furthest: from {moves}; {real}."
-        )
     flip = "flips" if joint.flips == 1 else "flip together"
     when = f"when {rows} ({ids}) {_change(joint.altered)} by {found.bound}"
     return f"{joint.flips:,} of {of} {flip} {when}; {real}."
@@ -161,19 +154,28 @@ def _ids(altered: Sequence[AlteredRow], called: Called) -> str:
     return f"{called.row}{'' if len(altered) == 1 else 's'} {ids}"
 
 
+def _graded(grade: GradeView | None) -> list[tuple[str, str]]:
+    """The grade of what was not refitted; its reasons where it is no good one."""
+    if grade is None:
+        return []
+    bad = grade.reasons if grade.letter in ("C", "D") else ()
+    said = f"{grade.letter}: {grade.meaning}; that of the estimates which rank the rows, while every flip is a refit's"
+    return [("Grade", said), *(("", reason) for reason in bad)]
+
+
 def _changed(found: Findings, called: Called) -> list[Block]:
-    """The rows of the strongest attack as they were changed; alone, what that did beside them."""
+    """The rows of the strongest attack as they were changed; a change that flips nothing only where it is the one."""
     if found.together:
         best = max(found.together, key=lambda joint: (joint.flips, -len(joint.altered)))
         ids = [called.query(int(i)) for i in best.flipped.nonzero()[0]]
-        flips = (
-            f"flipped: {', '.join(ids[: 4 * LISTED])}{' …' if len(ids) > 4 * LISTED else ''}" if ids else "none flips"
+        more = " …" if len(ids) > FLIPS else ""
+        return (
+            [_cards(f"changed together; flipped: {', '.join(ids[:FLIPS])}{more}", best.altered, called)] if ids else []
         )
-        return [] if not best.altered else [_cards(f"changed together; {flips}", best.altered, called)]
     first = found.ranked[0]
-    if not first.altered:
+    if not first.altered or not (first.flipped or found.kind == "regression" or len(found.attacks) == 1):
         return []
-    says = "" if found.kind == "regression" else f"; refitted, it says {value(first.says_after)}"
+    says = f"; refitted, it says {value(first.says_after)}" if first.flipped else ""
     return [_cards(f"changed for prediction {called.query(first.query)}{says}", first.altered, called)]
 
 
@@ -210,7 +212,7 @@ def _joints(found: Findings) -> RowTable | None:
         TableRow(
             f"{len(joint.altered):,}",
             (
-                f"{joint.flips:,} of {int(joint.attacked.sum()):,}" if found.kind == "classification" else absent(),
+                f"{joint.flips:,} of {int(joint.attacked.sum()):,}",
                 number(joint.loss_before),
                 number(joint.loss_after),
                 f"{joint.steps:,}",
@@ -246,10 +248,13 @@ def _rows(found: Findings, k: int, called: Called) -> RowTable | None:
 
 
 def _defences(found: Findings) -> RowTable | None:
-    """What each leaves of the flips, refitted."""
-    if not found.defended:
+    """What each leaves of the flips; None where there was nothing to leave. What is done alike is said once."""
+    rows, last = [], ""
+    for one in found.defended:
+        if one.of:
+            rows.append(TableRow(one.name, (f"{one.flipped:,} of {one.of:,}", "" if one.kind == last else one.meaning)))
+            last = one.kind
+    if len(rows) < 2:
         return None
-    rows = tuple(TableRow(d.name, (f"{d.flipped:,} of {d.of:,}", d.meaning)) for d in found.defended)
-    return RowTable(
-        "flips that are left, each by a refit", (Column("flipped"), Column("what was done")), rows, "defence"
-    )
+    columns = (Column("flipped"), Column("what was done"))
+    return RowTable("flips that are left, each by a refit", columns, tuple(rows), "defence")
