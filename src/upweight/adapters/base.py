@@ -76,3 +76,4 @@ class Adapted:
     class_factors: Array | None = None  # what each class weighs a row with, inside the weights; None: 1
     stages: tuple[Any, ...] = ()  # frozen pipelines of transformers between `rows` and the features
     reads: str = ""  # what the features are, where they are neither columns nor made by `stages`
+    row_inputs: Any = None  # RowInputs, where rows reach the features otherwise than by `stages`
