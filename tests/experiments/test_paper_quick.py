@@ -80,6 +80,23 @@ def test_three_models_lean_on_rows_of_their_own(quick: tuple[str, dict[int, dict
     assert max(alike) < 0.5
 
 
+def test_the_exact_path_is_the_refit_and_no_rounded_hinge_is(quick: tuple[str, dict[int, dict[str, Any]]]) -> None:
+    """Row 4: the path as scikit-learn's refits; rows on the margin have no derivative at t = 0, and move the model."""
+    numbers = quick[1][4]["numbers"]
+    refits, found = numbers["scikit-learn's refits"], numbers["agreement with the path"]
+    assert refits["exact path"]["pearson"] > 0.999999
+    assert abs(refits["exact path"]["slope"] - 1.0) < 1e-5
+    assert max(refits["path's outputs proved within"]) < 1e-5
+    assert all(-1e-12 < above < 1e-8 for above in refits["objective above the path's"])
+    assert numbers["estimate of the margin's rows at t = 0, largest"] == 0.0
+    assert numbers["share of the margin's rows in all real change"] > 0.3
+    assert found["t = 0"]["the authors' choice"]["pearson"] < 0.5
+    assert found["t = 0"]["the authors' choice"]["slope"] < 0.02
+    assert found["t = 0.001"]["the authors' choice"]["pearson"] < 0.95
+    assert max(numbers["torch's derivative off scikit-learn's"].values()) < 1e-3
+    assert numbers["grade"]["t = 0"] == "C"
+
+
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
 def test_committed_results_are_on_the_page(path: Path) -> None:
     """The page shows the table that is made of them, as it is, and each figure."""

@@ -1,6 +1,6 @@
 """Handwritten digits as rows of grey levels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from harness import Run
@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 
 from data.files import path_to
 
-__all__ = ["Images", "digit_images", "ones_and_sevens"]
+__all__ = ["Images", "coarser", "digit_images", "fewer", "ones_and_sevens"]
 
 VALIDATION = 5000  # the paper trains on MNIST's rows behind these
 
@@ -46,3 +46,26 @@ def ones_and_sevens(run: Run) -> Images:
     y, yt = (held.y[train] == 7) + 0, (held.y_test[test] == 7) + 0
     name = f"{held.name}, ones and sevens"
     return Images(name, held.X[train], y, held.X_test[test], yt, held.side)
+
+
+def fewer(held: Images, rows: int, seed: int) -> Images:
+    """The same with so many of its training rows, drawn at random; all where there are not more."""
+    if rows >= len(held.y):
+        return held
+    at = np.sort(np.random.default_rng(seed).choice(len(held.y), rows, replace=False))
+    return replace(held, name=f"{held.name}, {rows:,} of them", X=held.X[at], y=held.y[at])
+
+
+def coarser(held: Images, side: int) -> Images:
+    """The same at side × side: means over squares of pixels, and a margin that no square fits into left out."""
+    if side >= held.side:
+        return held
+    block = held.side // side
+    margin = (held.side - side * block) // 2
+    inner = slice(margin, margin + side * block)
+
+    def means(x: NDArray[np.float32]) -> NDArray[np.float32]:
+        images = x.reshape(-1, held.side, held.side)[:, inner, inner]
+        return images.reshape(-1, side, block, side, block).mean(axis=(2, 4)).reshape(-1, side * side)
+
+    return replace(held, X=means(held.X), X_test=means(held.X_test), side=side)

@@ -68,7 +68,10 @@ def check(question: Question, rows: int, seed: int) -> Check:
     best = optimum(adapted, attribution)
     start = question.now() if best is None else measured_at(question, best)
     drawn = stratified(answer.values, rows, generator(seed, "check", "rows"))
-    real = (question.after([[int(i)] for i in drawn]) - start[None]).T
+    groups = stratified_groups(answer.values, generator(seed, "check", "groups"))
+    sets = [*([i] for i in drawn), *(group for _, group in groups)]  # in one go: trainings run side by side
+    every = (question.after([[int(i) for i in one] for one in sets]) - start[None]).T
+    real, together = every[:, : len(drawn)], every[:, len(drawn) :]
     finished = np.isfinite(real).all(axis=0)
     at, refit, estimate = drawn[finished], real[:, finished], answer.values[:, drawn[finished]]
     floor = None if best is None else np.abs(_as_fitted(question) - start)
@@ -82,7 +85,6 @@ def check(question: Question, rows: int, seed: int) -> Check:
     unfinished = int((~finished).sum())
     off = _shown_off(attribution, answer, at, estimate, refit)
     agreed = agreement(comparison, refit, noise, unfinished, off)
-    groups = stratified_groups(answer.values, generator(seed, "check", "groups"))
     known = signals(question, answer)
     if said is not None and not attribution.refits_shown:  # refits by the training itself stop where it stopped
         known = replace(known, unconverged=None)
@@ -92,7 +94,7 @@ def check(question: Question, rows: int, seed: int) -> Check:
         refit=refit,
         base=start,
         comparison=comparison,
-        groups=tuple(_group(question, answer.values, start, name, group) for name, group in groups),
+        groups=tuple(_group(answer.values, together[:, j], name, group) for j, (name, group) in enumerate(groups)),
         noise=noise,
         ranking=_ranking(question, estimate, refit, at),
         unfinished=unfinished,
@@ -135,11 +137,8 @@ def _shown_off(
     return float(np.max(row_errors(estimate, refit)[np.isin(at, high)], initial=0.0))
 
 
-def _group(
-    question: Question, values: NDArray[np.float64], start: NDArray[np.float64], name: str, rows: NDArray[np.int64]
-) -> Group:
-    real = float((question.after([[int(i) for i in rows]])[0] - start).mean())
-    estimate = float(values[:, rows].sum(axis=1).mean())
+def _group(values: NDArray[np.float64], change: NDArray[np.float64], name: str, rows: NDArray[np.int64]) -> Group:
+    real, estimate = float(change.mean()), float(values[:, rows].sum(axis=1).mean())
     return Group(name, len(rows), estimate, real if np.isfinite(real) else None)
 
 
