@@ -97,6 +97,22 @@ def test_the_exact_path_is_the_refit_and_no_rounded_hinge_is(quick: tuple[str, d
     assert numbers["grade"]["t = 0"] == "C"
 
 
+def test_open_questions_have_answers_that_refits_give_too(quick: tuple[str, dict[int, dict[str, Any]]]) -> None:
+    """Row 9: groups by Newton, all parameters before the head, what is trusted agrees, no label is needed."""
+    numbers = quick[1][9]["numbers"]
+    error = numbers["groups"]["error"]
+    assert error["0.05"]["group Newton"]["median"] < 0.04
+    assert all(one["group Newton"]["median"] < one["plain sum"]["median"] for one in error.values())
+    assert all(one["times random"] > 2 for one in numbers["hangs on"])
+    restart = numbers["restart"]["checks"]
+    assert restart["continued"]["pearson"] > 0.95
+    assert all(one["pearson"] > 0.95 for one in restart.values() if one["grade"] in "AB")
+    truth = numbers["head"]["against refits of all"]
+    assert truth["all"]["pearson"] > truth["head"]["pearson"]
+    assert all(0 < one["rank correlation"] < 1 for one in numbers["architecture"]["between"].values())
+    assert all(one["pearson"] > 0.999 for one in numbers["label-free"]["checks"].values())
+
+
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
 def test_committed_results_are_on_the_page(path: Path) -> None:
     """The page shows the table that is made of them, as it is, and each figure."""
