@@ -27,7 +27,6 @@ SCRIPTS = {  # the table's row: the script beside this one that does it
     5: "models",
     6: "hospital",
     9: "questions",
-    9: "questions",
 }
 
 
