@@ -33,7 +33,17 @@ def python(code: str, *words: str, **environment: str) -> subprocess.CompletedPr
 
 
 @pytest.mark.parametrize(
-    "words", ["--help", "explain --help", "check --help", "compare --help", "doctor --help", "demo --help", "--version"]
+    "words",
+    [
+        "--help",
+        "explain --help",
+        "check --help",
+        "audit --help",
+        "compare --help",
+        "doctor --help",
+        "demo --help",
+        "--version",
+    ],
 )
 def test_help_imports_nothing_heavy(words: str) -> None:
     """Neither torch nor scikit-learn nor pandas, nor numpy: which is why it takes under 0.3 s."""
@@ -51,15 +61,16 @@ print(sorted({heavy} & set(sys.modules)), file=sys.stderr)
     assert done.stderr.strip() == "[]"
 
 
-def test_commands_run_without_torch(loans: Path) -> None:
+@pytest.mark.parametrize("command", ["explain", "audit"])
+def test_commands_run_without_torch(loans: Path, command: str) -> None:
     """With torch hidden from the import finder."""
     code = BLOCKED + "from upweight.cli import main; main()"
-    done = python(code, "explain", str(loans), "--target", "outcome", "--row", "1")
+    done = python(code, command, str(loans), "--target", "outcome", "--row", "1")
     assert done.returncode == 0, done.stderr
     assert "Grade" in done.stdout
 
 
-@pytest.mark.parametrize("command", [(), ("explain",), ("check",), ("compare",), ("doctor",), ("demo",)])
+@pytest.mark.parametrize("command", [(), ("explain",), ("check",), ("audit",), ("compare",), ("doctor",), ("demo",)])
 def test_help_fits_80_columns_and_shows_an_example(run: Run, command: tuple[str, ...]) -> None:
     """Each command's help ends its words with a line that can be typed."""
     result = run(*command, "--help")
@@ -72,7 +83,7 @@ def test_help_fits_80_columns_and_shows_an_example(run: Run, command: tuple[str,
 def test_examples_in_help_run(run: Run, demo_run: DemoRun, monkeypatch: pytest.MonkeyPatch) -> None:
     """As they stand, after the demo; that of explain is what the demo itself names, which test_demo runs."""
     examples = {}
-    for command in ("demo", "explain", "check", "compare", "doctor"):
+    for command in ("demo", "explain", "check", "audit", "compare", "doctor"):
         found = re.search(rf"^ +(upweight {command} .*)$", run(command, "--help").stdout, re.MULTILINE)
         assert found is not None
         examples[command] = shlex.split(found[1])
@@ -81,6 +92,9 @@ def test_examples_in_help_run(run: Run, demo_run: DemoRun, monkeypatch: pytest.M
     monkeypatch.chdir(demo_run.home)
     result = run(*examples["check"][1:])
     assert result.exit_code == 0, result.stderr
+    result = run(*examples["audit"][1:])
+    assert result.exit_code == 0, result.stderr
+    assert "Prediction 683" in result.stdout
     result = run(*examples["doctor"][1:])
     assert result.exit_code == 1  # some pixels are constant
     assert "are constant" in result.stdout

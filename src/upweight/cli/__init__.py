@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from upweight.cli.audit import audit
 from upweight.cli.check import check
 from upweight.cli.compare import compare
 from upweight.cli.demo import demo
@@ -31,6 +32,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(explain)
 app.command()(check)
+app.command()(audit)
 app.command()(compare)
 app.command()(doctor)
 
@@ -56,6 +58,7 @@ def upweight(
     upweight demo                              a first look, one minute
     upweight explain data.csv --target label   the rows behind predictions
     upweight check data.csv --target label     how far to trust them
+    upweight audit data.csv --target label     how few changed rows flip them
     upweight compare data.csv --without age    two models, side by side
     upweight doctor data.csv --target label    what would go wrong, how long
 

@@ -43,7 +43,7 @@ class Audit(Findings):
              "steps": a.steps, "fragility": a.fragility, "confirmed": a.confirmed, "note": a.note}
             for a in self.ranked
         ]  # fmt: skip
-        return pd.DataFrame(lines).astype({"rows": object, "altered": object})
+        return pd.DataFrame(lines).astype({"rows": "Int64", "altered": object})
 
     def rows(self, k: int | None = None) -> pd.DataFrame:
         """Training rows by fragility, the k first: row, label, effect, altered, flips. None: all that are known."""

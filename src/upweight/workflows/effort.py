@@ -4,15 +4,21 @@ Stands on influence; the commands stand on it.
 """
 
 import time
+from collections.abc import Sequence
+from typing import Any
 
+from upweight.adapters.inputs import count_rows, take_rows
 from upweight.influence import Influence
+from upweight.workflows.audit import LEVELS, TRIES, audit
+from upweight.workflows.audit_steps import PATIENCE
 from upweight.workflows.explain import FLIP_REFITS, SHOWN
 from upweight.workflows.shared import MOST
 
-__all__ = ["LONG", "in_words", "seconds_to_explain", "seconds_to_fit", "seconds_to_prove"]
+__all__ = ["LONG", "in_words", "seconds_to_audit", "seconds_to_explain", "seconds_to_fit", "seconds_to_prove"]
 
 LONG = 10.0  # seconds: what takes longer is said beforehand
 TIMED = 8  # refits side by side, as the answer's own will be
+STEPPED = 11  # sign steps, each with its refit
 _FLOPS = 2e9  # a second, of a solver in numpy on one slow core
 _PASSES = 150  # over the rows, until a default pipeline has converged
 
@@ -54,3 +60,19 @@ def seconds_to_prove(influence: Influence, predictions: int, shown: int, overall
     start = time.perf_counter()
     attribution.certificate([0], states[0])
     return (predictions * (2 * shown + 1) + overall) * (time.perf_counter() - start)
+
+
+def seconds_to_audit(influence: Influence, X_query: Any, rows: Sequence[int], within: Any, together: bool) -> float:
+    """At the most, unless rows go on gaining: attacks on all predictions and those of the defences, at the pace of one.
+
+    Raises: InputError, UnsupportedModel, UnsupportedQuestion, as `audit`.
+    """
+    first = take_rows(X_query, [0])
+    taken = []
+    for steps in (1, 1, STEPPED):  # what is made ready once is no part of the pace
+        start = time.perf_counter()
+        audit(influence, X_query=first, within=within, steps=steps, tries=1, defences=())
+        taken.append(time.perf_counter() - start)
+    each = max(0.0, taken[2] - taken[1]) / (STEPPED - 1)
+    attacks = sum(TRIES if k == 1 else 1 for k in rows) * (1 + len(LEVELS))
+    return taken[1] + (1 if together else count_rows(X_query, "X_query")) * attacks * (PATIENCE + 1) * each
