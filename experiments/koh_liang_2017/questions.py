@@ -293,9 +293,9 @@ def _line(numbers: dict[str, Any]) -> Line:
                       for name, one in numbers["architecture"]["own seeds"].items() if "each pair" in one)  # fmt: skip
     truth = head["against refits of all"]
     ours = (
-        f"groups of 5 %: plain sum off by {_percent(five['plain sum']['median'])}, with leverage "
+        f"groups of 5%: plain sum off by {_percent(five['plain sum']['median'])}, with leverage "
         f"{_percent(five['sum with leverage']['median'])}, group Newton {_percent(five['group Newton']['median'])} "
-        f"({_percent(helpful)} of the rows most helpful to one prediction); of 30 %: "
+        f"({_percent(helpful)} of the rows most helpful to one prediction); of 30%: "
         f"{', '.join(_percent(most[said]['median']) for said in ESTIMATES.values())}, the plain sum "
         f"{most['plain sum']['slope']:.1f} times too small",
         f"head and all parameters rank alike by {head['rank correlation']['mean']:.2f} and share "
@@ -304,8 +304,8 @@ def _line(numbers: dict[str, Any]) -> Line:
         f"two seeds rank alike by: {seeds}; two architectures, of what their seeds allow: {between}",
         f"continuing from this model, refits follow the estimates by {ways['continued']['pearson']:.3f} (graded "
         f"{ways['continued']['grade']}), restarted at the same point by {ways['same start']['pearson']:.2f} (graded "
-        f"{ways['same start']['grade']}; {again['end elsewhere']['same start']} of {len(again['rows'])} end in another "
-        f"minimum), at another by {again['another start']:.2f} ({ways['start 1']['grade']}); seeds differ by "
+        f"{ways['same start']['grade']}; {again['end elsewhere']['same start']} of {len(again['rows'])} end elsewhere), "
+        f"at another by {again['another start']:.2f} ({ways['start 1']['grade']}); seeds differ by "
         f"{again['seed noise']:.2f} log-odds, a row's typical effect is {again['typical effect']:.3f}",
         f"{few['rows']} of {few['of']:,} rows move all predictions {few['times random']:.0f} times as far as random "
         f"ones, refitted",
@@ -328,7 +328,7 @@ def _short(numbers: dict[str, Any]) -> list[str]:
     """What falls short of the bars, by its number; each estimate graded A or B has to agree with its refits."""
     error, out = numbers["groups"]["error"], []
     if error[str(0.05)]["group Newton"]["median"] > AT_FIVE:
-        out.append(f"group Newton off by {_percent(error[str(0.05)]['group Newton']['median'])} at 5 %")
+        out.append(f"group Newton off by {_percent(error[str(0.05)]['group Newton']['median'])} at 5%")
     out += [
         f"group Newton no better than the plain sum at {share}"
         for share, one in error.items()
@@ -354,7 +354,7 @@ def _short(numbers: dict[str, Any]) -> list[str]:
 
 
 def _percent(share: float) -> str:
-    return f"{share:.0%}" if share >= 0.1 else f"{share:.2g}".rstrip() if share == 0 else f"{100 * share:.2g} %"
+    return f"{100 * share:.2g}%"
 
 
 EXPERIMENT = Experiment(9, "questions", "open questions of the talk", run)

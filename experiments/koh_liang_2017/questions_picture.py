@@ -66,6 +66,7 @@ def _draw_architectures(axes: Any, found: dict[str, Any]) -> None:
     high = [(k, one["ceiling"]) for k, one in enumerate(bars.values()) if "ceiling" in one]
     axes.scatter([x for _, x in high], [k for k, _ in high], marker="|", s=300, color="black", label="ceiling by seeds")
     axes.invert_yaxis()
+    axes.set_xlim(0.0, 1.0)
     axes.set_title("the same predictions, other seeds and architectures", fontsize="small")
 
 
