@@ -304,8 +304,8 @@ def _line(numbers: dict[str, Any]) -> Line:
         f"two seeds rank alike by: {seeds}; two architectures, of what their seeds allow: {between}",
         f"continuing from this model, refits follow the estimates by {ways['continued']['pearson']:.3f} (graded "
         f"{ways['continued']['grade']}), restarted at the same point by {ways['same start']['pearson']:.2f} (graded "
-        f"{ways['same start']['grade']}; {again['end elsewhere']['same start']} of {len(again['rows'])} end elsewhere), "
-        f"at another by {again['another start']:.2f} ({ways['start 1']['grade']}); seeds differ by "
+        f"{ways['same start']['grade']}; {again['end elsewhere']['same start']} of {len(again['rows'])} end "
+        f"elsewhere), at another by {again['another start']:.2f} ({ways['start 1']['grade']}); seeds differ by "
         f"{again['seed noise']:.2f} log-odds, a row's typical effect is {again['typical effect']:.3f}",
         f"{few['rows']} of {few['of']:,} rows move all predictions {few['times random']:.0f} times as far as random "
         f"ones, refitted",
