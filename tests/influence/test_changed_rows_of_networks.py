@@ -16,6 +16,7 @@ from upweight import Influence
 from upweight.errors import UnsupportedQuestion
 from upweight.questions.linearised import perturbable
 from upweight.questions.on_parameter import OnParameter
+from upweight.removal.changed_refit import Changed
 
 RNG = np.random.default_rng(0)
 N, DECAY = 60, 0.05
@@ -93,13 +94,25 @@ def test_a_network_against_its_refits(tanh: nn.Module) -> None:
     np.testing.assert_allclose(top["estimate"], top["refit"].astype(float), rtol=0.3)
 
 
-def test_a_heads_inputs_are_no_columns(tanh: nn.Module) -> None:
-    """The layer before makes as many numbers as there are columns: they are not taken for them."""
+def test_what_stands_before_a_head_is_taken_back_to_the_inputs(tanh: nn.Module) -> None:
+    """params="head": per unit of an input, through the frozen layers; differences of the head really refitted."""
     influence = asked(tanh, params="head")
     query = (torch.as_tensor(X[:4]), torch.as_tensor(Y[:4]))
-    assert influence.relabel(*query).values.shape == (4, N, 3)
-    with pytest.raises(UnsupportedQuestion, match="reads 3 numbers that a network makes, which are no columns"):
-        influence.features(*query, [1])
+    found = influence.features(*query, [1, 7], measurement="margin")
+    assert found.values.shape == (4, 2, 3)
+    now = influence.attribution
+    for k, (row, j) in enumerate(((1, 0), (7, 2))):
+        ends = []
+        for sign in (1.0, -1.0):
+            x = torch.as_tensor(X[[row]])
+            x[0, j] += sign * 1e-4
+            features: Any = influence.adapted.read_query(x)
+            states, settled = now.changed(Changed(np.asarray([row]), features=features))  # type: ignore[attr-defined]
+            assert settled.all()
+            z = now.outputs_at(states, influence.adapted.read_query(query[0]))[0]
+            own = np.eye(3)[Y[:4]] > 0
+            ends.append(z[own] - np.log(np.exp(np.where(own, -np.inf, z)).sum(axis=1)))
+        np.testing.assert_allclose(found.values[:, k, j], (ends[0] - ends[1]) / 2e-4, rtol=1e-5, atol=1e-9)
 
 
 def test_an_adapter_that_knows_no_other_labels_is_refused_by_name() -> None:

@@ -4,6 +4,7 @@ Stands on torch_reading; everything that serves scikit-learn's linear models ser
 """
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from upweight.adapters.torch_adapted import adapted
 from upweight.adapters.torch_data import read_queries
 from upweight.adapters.torch_head import Head, read_features
 from upweight.adapters.torch_reading import Reading
+from upweight.adapters.torch_row_inputs import torch_rows
 from upweight.adapters.torch_trained import best_constant, suspect_checkpoint, suspect_decay
 from upweight.attribution import HeadAttribution
 from upweight.features import DenseFeatures
@@ -87,7 +89,8 @@ def as_head(read: Reading) -> Adapted:
         if head.path == "" or inputs[0].reshape(len(inputs[0]), -1).shape[1] == matrix.shape[1] - 1
         else ("backbone",)
     )
-    return adapted(read, polished, _undamped, read_query, rebuild, stationarity, frozen, notes, objective.params.vector)
+    made = adapted(read, polished, _undamped, read_query, rebuild, stationarity, frozen, notes, objective.params.vector)
+    return replace(made, row_inputs=torch_rows(read.model, head.path, inputs, read.rows.names))
 
 
 def _undamped(objective: LinearHead, solver: str | Solver, damping: float | str) -> HeadAttribution:

@@ -16,7 +16,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from upweight.adapters import Adapted
-from upweight.adapters.column_map import ColumnMap, column_map
+from upweight.adapters.column_map import ColumnMap, column_map, table_columns
+from upweight.adapters.column_routes import LINEAR
 from upweight.adapters.row_edits import Edit, cell, cells, edited, other_values, without_words
 from upweight.arrays import namespace, to_numpy
 from upweight.errors import InputError, UnsupportedQuestion
@@ -54,8 +55,7 @@ def features(question: Question, rows: Sequence[int], how: Callable[[str], str])
     at = np.asarray(rows, dtype=np.int64)
     found = linearised(question, Inputs(), at)
     held = tuple(cells(adapted.rows, int(i)) for i in at)
-    _refuse_other_columns(adapted, at, held, found.values.shape[2])
-    mapped = column_map(adapted.stages, adapted.rows, rows, found.values)
+    mapped = _back(adapted, at, held, found.values)
     mapped, notes = _without_free_text(mapped, adapted.rows)
     edits, changes = _changes(question, found, mapped, at)
     spread = _spread(adapted.rows, mapped)
@@ -88,6 +88,20 @@ def features(question: Question, rows: Sequence[int], how: Callable[[str], str])
         grade=grade(replace(known, quadratic=True) if derivative else known),
         notes=(*notes, *adapted.notes),
     )
+
+
+def _back(
+    adapted: Adapted, at: NDArray[np.int64], held: Sequence[tuple[Any, ...]], gradient: NDArray[np.float64]
+) -> ColumnMap:
+    """The derivative by what the head reads [q, r, f], taken back to the rows' own numbers.
+
+    Raises: UnsupportedQuestion.
+    """
+    if adapted.row_inputs is None:
+        _refuse_other_columns(adapted, at, held, gradient.shape[2])
+        return column_map(adapted.stages, adapted.rows, at.tolist(), gradient)
+    own = np.stack([adapted.row_inputs.slopes(at, one) for one in gradient])  # through the network before the head
+    return ColumnMap(table_columns(adapted.rows), own, (LINEAR,) * own.shape[2])
 
 
 def _meaning(question: Question) -> str:
