@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from upweight.errors import InputError, UnsupportedModel, listed
-from upweight.optimisers import Optimiser, Tensors
+from upweight.optimisers import SGD, Optimiser, Tensors
 from upweight.randomness import generator
 from upweight.training_start import Factory, fresh, seeded, started, state_of
 from upweight.training_step import Batch, RowLoss, activations, gradients, side_by_side, trained, why_apart
@@ -99,6 +99,32 @@ class TrainingRun:
         }
 
     @cached_property
+    def reach(self) -> float | None:
+        """ρ: how far one run moves along a constant gradient of 1, in a direction that does not bend; None but for SGD.
+
+        Σ_t η_t Σ_{s≤t} β^{t−s}, η K where there is neither momentum nor schedule: 1/ρ is the damping that stands for
+        stopping after K steps. Source: METHODS.md 3, 5 (SOURCE with one segment).
+        """
+        if not isinstance(self.optimiser, SGD):
+            return None
+        beta, velocity, moved = self.optimiser.momentum, 0.0, 0.0
+        for step in range(self.total_steps):
+            velocity = beta * velocity + 1.0
+            pull = 1.0 + beta * velocity if self.optimiser.nesterov else velocity
+            moved += self.optimiser.learning_rate * self._factor(step) * pull
+        return moved
+
+    def continues(self, values: Mapping[str, Tensor]) -> bool:
+        """Whether it goes on from these values: from every one of them that `start` names, and it names parameters."""
+        if self.start is None:
+            return False
+        ours = {name: value for name, value in self.start.items() if name in values}
+        return bool(trained(self._prototype).keys() & ours.keys()) and all(
+            value.shape == values[name].shape and bool(torch.equal(value.to(values[name]), values[name]))
+            for name, value in ours.items()
+        )
+
+    @cached_property
     def one_by_one(self) -> str:
         """Why `many` trains one model after another, for people to read; "" where k models run as one."""
         few = self._data.at(torch.arange(min(self.n, 2), device=self.targets.device))
@@ -168,8 +194,11 @@ class TrainingRun:
             name: g + self._penalty[name] * parameters[name].detach() if name in self._penalty else g
             for name, g in found.items()
         }
-        factor = 1.0 if self.schedule is None else float(self.schedule(step))
-        self.optimiser.step(parameters, pulled, state, self.optimiser.learning_rate * factor, step + 1)
+        self.optimiser.step(parameters, pulled, state, self.optimiser.learning_rate * self._factor(step), step + 1)
+
+    def _factor(self, step: int) -> float:
+        """What the schedule multiplies the learning rate with."""
+        return 1.0 if self.schedule is None else float(self.schedule(step))
 
     def _order(self, seed: int) -> Iterator[Tensor]:
         """The rows of each step: every epoch a permutation of its own, drawn by seed and epoch alone."""

@@ -190,7 +190,7 @@ def test_seeds_that_change_nothing_are_said() -> None:
     verdict = Retraining(run, studied(model), (0, 1)).verdict
     assert verdict.heeds_seed is False
     assert verdict.spread == 0.0
-    assert verdict.counterfactual == "same_init"
+    assert verdict.counterfactual == "continued"
     assert "noise floor over seeds is 0" in verdict.said[-1]
 
 

@@ -22,6 +22,7 @@ __all__ = ["COUNTERFACTUALS", "Attribution"]
 COUNTERFACTUALS = {
     "optimum": "the model is fitted to its optimum without the row, from where it is",
     "proximal": "the response that stays near the trained outputs and weights, which is no retraining",
+    "continued": "training goes on from the model as it is for the steps of train, with and without the row",
     "same_init": "the same training run (start, order, seed) without the row",
     "new_init": "training runs that do not start where this model did, without the row",
 }

@@ -19,6 +19,7 @@ from upweight.attribution.network_inputs import NetworkInputs, flat, numbers, pa
 from upweight.attribution.network_moves import estimated_moves
 from upweight.attribution.network_refits import NetworkRefits, State
 from upweight.attribution.regime import WRITTEN_OUT, Regime, decide, solver_for, solver_named
+from upweight.curvature.written import Written
 from upweight.display.words import number
 from upweight.errors import MeasurementError, UnsupportedQuestion, listed
 from upweight.gradients.autodiff import query_directions
@@ -31,12 +32,7 @@ from upweight.removal.changed_refit import Changed
 from upweight.removal.effects import Removals
 from upweight.removal.group import GroupMoves
 from upweight.removal.network_group import reweighed
-from upweight.removal.network_leverage import (
-    NetworkLeverage,
-    leverage_corrected,
-    leverages_of,
-    where_training_ends,
-)
+from upweight.removal.network_leverage import NetworkLeverage, leverage_corrected, leverages_of
 from upweight.removal.retraining import Retraining
 from upweight.sensitivity import Implicit, Response
 from upweight.shapes import Bool, Float
@@ -67,7 +63,7 @@ class NetworkAttribution:
         self.refitter, self.to_minimum = refitter, to_minimum
         self.asked = damping
         if solver == "auto":
-            self.solver, self._why = solver_for(network)
+            self.solver, self._why = solver_for(network, self._reach is not None)
         else:
             self.solver = solver_named(solver) if isinstance(solver, str) else solver
             self._why = "as asked"
@@ -210,7 +206,7 @@ class NetworkAttribution:
     @cached_property
     def regime(self) -> Regime:
         """Which curvature and damping, and what a score then means."""
-        return decide(self.network, self.solver, self.asked)
+        return decide(self.network, self.solver, self.asked, self._reach)
 
     @property
     def prepared(self) -> Prepared:
@@ -225,13 +221,14 @@ class NetworkAttribution:
     @cached_property
     def leverage(self) -> NetworkLeverage:
         """ũ, leverages and own moves of every row."""
-        return leverage_corrected(self.network, self._direct.prepare(self.at_removal[0]), self.regime.shift)
+        direct, regime = self._direct.prepare(self.at_removal[0]), self.regime
+        return leverage_corrected(self.network, direct, regime.shift, regime.pull)
 
     def removals(self, v: Float[Tensor, "k p"], removal: str) -> Removals:
         """Change of k linear measurements without each row: "leverage" (where it is affordable) or "first_order"."""
         if removal == "leverage" and self._written:
             return Removals.of(Implicit(self.at_removal[1]), self.leverage.source, v)
-        return Removals.of(Implicit(self.prepared), where_training_ends(self.network, self.regime.shift), v)
+        return Removals.of(Implicit(self.prepared), self.regime.rows_where_it_ends, v)
 
     def taken_out(self, removal: str) -> str:
         """How a row is taken out, in words."""
@@ -383,7 +380,13 @@ class NetworkAttribution:
 
     @property
     def _written(self) -> bool:
-        return self.size <= WRITTEN_OUT
+        return self.size <= WRITTEN_OUT or (self._reach is not None and isinstance(self.regime.curvature, Written))
+
+    @property
+    def _reach(self) -> float | None:
+        """Of the training that goes on from this θ; None where there is none, and where it goes on from another."""
+        to = self.refitter
+        return to.reach if to is not None and torch.equal(self.vector, to.network.vector) else None
 
     def _tensor(self, values: Any) -> Tensor:
         return torch.as_tensor(np.asarray(values), dtype=self.network.dtype, device=self.network.device)

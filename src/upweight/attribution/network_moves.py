@@ -16,7 +16,6 @@ from upweight.curvature.hessian import Hessian
 from upweight.gradients.autodiff import AutodiffSource
 from upweight.removal.group import SHRINKS, GroupMoves
 from upweight.removal.network_group import group_newton, plain_sum, reweighed
-from upweight.removal.network_leverage import where_training_ends
 from upweight.shapes import Float
 from upweight.solvers import Prepared, Solver
 
@@ -36,8 +35,8 @@ def estimated_moves(
     """
     network = regime.network
     kind = Hessian if regime.near else GGN
-    newton, after = group_newton(network, regime.curvature, kind, solver, rows, factors, regime.shift)
-    plain = plain_sum(where_training_ends(network, regime.shift), regime.prepared, rows, factors)
+    newton, after = group_newton(network, regime.curvature, kind, solver, rows, factors, regime.shift, regime.held)
+    plain = plain_sum(regime.rows_where_it_ends, regime.prepared, rows, factors)
     own = plain if each is None else plain_sum(*each, rows, factors)
     how, left = f"a Newton step on the objective with these weights: {after.how}", 0.0
     if newton is None:

@@ -30,6 +30,7 @@ class AutodiffSource:
 
     network: Network
     residual_shift: Float[Tensor, " p"] | None = None
+    pull: Float[Tensor, " p"] | None = None  # what a row takes with it in mean form; None: the penalty's
 
     @property
     def n(self) -> int:
@@ -47,7 +48,9 @@ class AutodiffSource:
 
     @property
     def shared(self) -> Float[Tensor, " p"]:
-        """What the penalty pulls with."""
+        """What a row's share is of: the penalty's pull, unless another is given."""
+        if self.pull is not None:
+            return self.pull
         pull = self.network.penalty_gradient
         return pull if self.residual_shift is None else pull - self.network.penalty * self.residual_shift
 

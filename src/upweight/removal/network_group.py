@@ -40,17 +40,19 @@ def group_newton(
     rows: Sequence[int],
     factors: Sequence[float],
     shift: Float[Tensor, " p"] | None,
+    held: Float[Tensor, " p"] | None = None,
 ) -> tuple[Float[Tensor, " p"] | None, Prepared]:
     """The step, and the curvature of what is left made ready; None where that bends down: a step has no direction.
 
-    `curvature` is that at the fit, damping included.
+    `curvature` is that at the fit, damping included. `held` [p]: what of its diagonal the rows have their share of;
+    None: the penalty.
     """
     there, left = reweighed(network, rows, factors)
     if isinstance(curvature, Written):
         change = _steps(network, rows, factors)
         own = kind(_only(network, rows, change)).dense()
         after: Any = replace(curvature, matrix=curvature.matrix + own)
-        after = after.shifted((left - 1.0) * network.penalty)
+        after = after.shifted((left - 1.0) * (network.penalty if held is None else held))
     else:
         after = replace(curvature, network=there)
     prepared = solver.prepare(after)

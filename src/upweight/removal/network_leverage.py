@@ -33,9 +33,17 @@ class NetworkLeverage:
     alone: Bool[Tensor, " n"]  # True where the row alone holds a direction: its ũ is left uncorrected
 
 
-def leverage_corrected(network: Network, at_removal: Prepared, shift: Float[Tensor, " p"] | None) -> NetworkLeverage:
-    """ũ_i, leverages and own moves of every row, a block of Jacobians at a time; `at_removal` is H′ made ready."""
-    rest = at_removal(network.penalty_gradient[None]).x[0]
+def leverage_corrected(
+    network: Network,
+    at_removal: Prepared,
+    shift: Float[Tensor, " p"] | None,
+    pull: Float[Tensor, " p"] | None = None,
+) -> NetworkLeverage:
+    """ũ_i, leverages and own moves of every row, a block of Jacobians at a time; `at_removal` is H′ made ready.
+
+    `pull`: r where it is not Λθ.
+    """
+    rest = at_removal((network.penalty_gradient if pull is None else pull)[None]).x[0]
     found = [_block(network, at_removal, shift, rest, rows) for rows in _blocks(network)]
     pulls, h, moves, alone = (torch.cat([part[j] for part in found]) for j in range(4))
     w = network.weights[:, None]
@@ -44,23 +52,25 @@ def leverage_corrected(network: Network, at_removal: Prepared, shift: Float[Tens
         row_loss=_along,
         targets=torch.where(w > 0, pulls / torch.where(w > 0, w, 1.0), torch.zeros_like(pulls)),
     )
-    return NetworkLeverage(AutodiffSource(linear), h, moves, alone)
+    return NetworkLeverage(AutodiffSource(linear, pull=pull), h, moves, alone)
 
 
-def where_training_ends(network: Network, shift: Float[Tensor, " p"] | None) -> AutodiffSource:
+def where_training_ends(
+    network: Network, shift: Float[Tensor, " p"] | None, pull: Float[Tensor, " p"] | None = None
+) -> AutodiffSource:
     """Row gradients J_iᵀu_i with u_i at the outputs that training was on its way to, z(θ − d); J_i stays at θ.
 
     Taking J_i along too (g_i − ∇²ℓ_i d), with the curvature left at θ, was further from refits in 26 of 27 small tanh
     networks: the two move together.
     """
     if shift is None:
-        return AutodiffSource(network)
+        return AutodiffSource(network, pull=pull)
     ended = network.vector - shift
     pulls = []
     for rows in network.batches(0):
         x, y = network.batch(rows)
         pulls.append(_slopes(network, network.raw_outputs(ended, x).detach(), y))
-    return AutodiffSource(replace(network, row_loss=_along, targets=torch.cat(pulls)))
+    return AutodiffSource(replace(network, row_loss=_along, targets=torch.cat(pulls)), pull=pull)
 
 
 def leverages_of(network: Network, prepared: Prepared, rows: Tensor) -> Float[Tensor, " r"]:

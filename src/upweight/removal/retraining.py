@@ -41,12 +41,13 @@ class Verdict:
     jitter: float  # between two runs of the same weights and seed
     spread: float | None  # between runs of two seeds, on average
     effect: float | None  # of leaving out a third of the rows; None where there are too few
+    continues: bool = False  # goes on from the model under study: `gap` is how far all rows take it
     said: tuple[str, ...] = ()
 
     @property
     def counterfactual(self) -> str:
-        """ "same_init" where the model under study comes out again, else "new_init": of the models that do."""
-        return "same_init" if self.reproduces else "new_init"
+        """ "continued" from the model under study, "same_init" where it comes out again, else "new_init"."""
+        return "continued" if self.continues else "same_init" if self.reproduces else "new_init"
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +113,16 @@ class Retraining:
         return self.seeds[int(np.argmin(gaps))]
 
     @cached_property
+    def continues(self) -> bool:
+        """Whether train goes on from the model under study."""
+        return isinstance(self.train, TrainingRun) and self.train.continues(self.network.values)
+
+    @property
+    def reach(self) -> float | None:
+        """Of a training that goes on from here; None for any other."""
+        return self.train.reach if isinstance(self.train, TrainingRun) and self.continues else None
+
+    @cached_property
     def verdict(self) -> Verdict:
         """From a run on all rows for each seed, one of them twice, and one without a third of the rows.
 
@@ -137,7 +148,8 @@ class Retraining:
         spread = float(np.mean(apart)) if apart else None
         heeds = None if spread is None or not deterministic else spread > JITTERS * jitter
         near = max(torch.finfo(self.network.dtype).eps ** 0.5, JITTERS * jitter)
-        found = Verdict(self.seed, deterministic and gap <= near, deterministic, heeds, gap, jitter, spread, effect)
+        same = deterministic and gap <= near
+        found = Verdict(self.seed, same, deterministic, heeds, gap, jitter, spread, effect, self.continues)
         return replace(found, said=tuple(_words(found)))
 
     @cached_property
@@ -222,7 +234,12 @@ class Retraining:
 
 def _words(found: Verdict) -> list[str]:
     """What a person should know of this training."""
-    if found.reproduces:
+    if found.continues:
+        said = [
+            f"train goes on from this model, with and without the row in the same order at seed {found.seed} (with all "
+            f"rows it moves by {found.gap:.2g} of its length)"
+        ]
+    elif found.reproduces:
         said = [f"train gives this model again at seed {found.seed} (relative distance {found.gap:.1e})"]
     else:
         said = [

@@ -74,6 +74,9 @@ def _look_at_time(found: Findings, influence: Influence, attribution: Any, pace:
 
 def _look_at_regime(found: Findings, regime: Regime) -> None:
     """Whether the implicit function theorem holds where training ended."""
+    if regime.lowest is None:
+        found.ok("minimum", f"need not be one: train goes on from here, and so do the estimates; {regime.reason}")
+        return
     low = f"the lowest curvature met is {number(regime.lowest)}"
     if regime.near:
         gain = percent(0.5 * regime.left**2)
