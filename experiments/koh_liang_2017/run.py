@@ -23,6 +23,7 @@ __all__ = ["SCRIPTS"]
 SCRIPTS = {  # the table's row: the script beside this one that does it
     1: "components",
     2: "retraining",
+    3: "network",
     4: "hinge",
     5: "models",
     6: "hospital",

@@ -113,6 +113,15 @@ def test_open_questions_have_answers_that_refits_give_too(quick: tuple[str, dict
     assert all(one["pearson"] > 0.999 for one in numbers["label-free"]["checks"].values())
 
 
+def test_runs_that_go_on_agree_where_damping_follows_from_them(quick: tuple[str, dict[int, dict[str, Any]]]) -> None:
+    """Row 3: neither convex nor converged; the best damping is near the one that follows from the run."""
+    numbers = quick[1][3]["numbers"]
+    assert numbers["agreement"]["all rows removed"]["correlation"] > 0.99
+    assert numbers["another order of batches"]["correlation"] > 0.95
+    best = max(numbers["by damping"], key=lambda one: one["correlation"])
+    assert 0.2 < best["damping"] / numbers["damping"] < 5.0
+
+
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
 def test_committed_results_are_on_the_page(path: Path) -> None:
     """The page shows the table that is made of them, as it is, and each figure."""
