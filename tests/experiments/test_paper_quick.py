@@ -137,3 +137,16 @@ def test_unknown_row_is_refused() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "no script does row 77: there are" in done.stderr
+
+
+def test_flips_are_refits_and_re_encoding_undoes_them(quick: tuple[str, dict[int, dict[str, Any]]]) -> None:
+    """Row 8: more images flip more, scikit-learn agrees in every flip, whole levels outlast the grid."""
+    numbers = quick[1][8]["numbers"]
+    counts = [numbers["flipped"][rows] for rows in ("1", "2", "10")]
+    assert counts[0]["flipped"] >= 1
+    assert counts[0]["share"] < counts[1]["share"] <= counts[2]["share"] == 1.0
+    assert all(one["again"] == one["proved"] == one["these attacks"] for one in counts)
+    left = dict(zip(numbers["defences"]["kind"], numbers["defences"]["left"], strict=True))  # of levels the largest
+    assert left["encoded"] == 0
+    assert left["penalty"] < left["none"] == left["levels"] == 4
+    assert numbers["ambiguous"]["harder than"]["median"] > 0.95
