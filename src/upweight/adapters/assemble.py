@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from upweight.adapters.base import DIVIDES, Adapted
 from upweight.adapters.inputs import count_rows, read_ids, read_weights
@@ -17,13 +16,13 @@ from upweight.adapters.labels import target_names, target_unit, training_codes
 from upweight.adapters.reading import Reading, Task
 from upweight.adapters.refusals import refuse, refuse_positive, refuse_smoothing
 from upweight.adapters.remarks import class_remarks, column_remarks, support_remark
-from upweight.adapters.sparse_features import SparseFeatures
+from upweight.adapters.sparse_features import features_of
 from upweight.adapters.stationarity import judge, polish, reconsider, yardstick
 from upweight.adapters.transformed import column_names, read_matrix
 from upweight.adapters.wrappers import Unwrapped, refuse_unfitted, replaced, unwrap
 from upweight.attribution import Attribution, HeadAttribution
 from upweight.errors import InputError, UnsupportedModel, listed
-from upweight.features import DenseFeatures, Features
+from upweight.features import Features
 from upweight.linear_head import LinearHead
 from upweight.params import Params
 from upweight.shapes import Array
@@ -73,7 +72,7 @@ def assemble(
     else:
         settled = settle(head, reading.kinks, smoothing, type(wrapped.final).__name__)
         head, attribution, stationarity, said = settled.head, settled.attribution, settled.stationarity, [settled.note]
-    columns = head.features if reading.phi is None else _features(matrix)
+    columns = head.features if reading.phi is None else features_of(matrix)
     remarks = [*column_remarks(columns, x, names(matrix.shape[1])), *class_remarks(codes, reading.classes)]
     if reading.l1 is not None:
         remarks.append(support_remark(head, reading.l1))
@@ -82,7 +81,7 @@ def assemble(
     def read_query(query: Any) -> Features:
         query_ids = read_ids(query, None, count_rows(query, "X_query"), unique=False)
         columns = read_matrix(wrapped, query, x, query_ids, names, "X_query")
-        return _features(columns if reading.map is None else reading.map(columns))
+        return features_of(columns if reading.map is None else reading.map(columns))
 
     def rebuild(vector: Array) -> Any:
         final = copy.deepcopy(wrapped.final)
@@ -130,7 +129,7 @@ def _head(reading: Reading, matrix: Any, names: Sequence[str]) -> LinearHead:
         free = free & ((reading.matrix != 0) | (reading.l1 == 0))
         pull = reading.l1 * np.sign(reading.matrix)
     return LinearHead(
-        features=_features(matrix),
+        features=features_of(matrix),
         loss=reading.loss,
         targets=reading.targets,
         weights=reading.weights,
@@ -139,11 +138,6 @@ def _head(reading: Reading, matrix: Any, names: Sequence[str]) -> LinearHead:
         normalization=reading.normalization,
         linear_penalty=pull,
     )
-
-
-def _features(matrix: Any) -> Features:
-    """Rows for a head, read block by block: never copied whole, never densified."""
-    return SparseFeatures(sp.csr_array(matrix)) if sp.issparse(matrix) else DenseFeatures(matrix, np.float64)
 
 
 def _refuse_lost_class(codes: Array, kept: Array, classes: tuple[Any, ...]) -> None:

@@ -21,6 +21,7 @@ from upweight.adapters.inputs import count_rows, read_ids, read_weights
 from upweight.adapters.labels import target_names, target_unit, training_codes
 from upweight.adapters.mlp_network import batches_of, held_out, layers_of, loss_of, network_of, tensor_of, write_layers
 from upweight.adapters.remarks import class_remarks, column_remarks
+from upweight.adapters.sparse_features import features_of
 from upweight.adapters.torch_trained import judge_network
 from upweight.adapters.transformed import column_names, read_matrix
 from upweight.adapters.wrappers import Unwrapped, refuse_unfitted, replaced
@@ -65,7 +66,7 @@ def adapt_mlp(wrapped: Unwrapped, estimator: Any, x: Any, y: Any, sample_weight:
     network = network_of(final, row_loss, matrix, targets, weights, batches)
     refits = Retraining(_training(final, given, labels), network)
     settled, stationarity = _at_minimum(final, network, _judge(final, network))
-    remarks = [*column_remarks(given, x, names(matrix.shape[1])), *class_remarks(codes, classes)]
+    remarks = [*column_remarks(features_of(given), x, names(matrix.shape[1])), *class_remarks(codes, classes)]
 
     def attribution(objective: Network, solver: str | Solver, damping: float | str) -> NetworkAttribution:
         return NetworkAttribution(

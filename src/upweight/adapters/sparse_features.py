@@ -11,10 +11,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from upweight.arrays import blocks
-from upweight.features import Features
+from upweight.features import DenseFeatures, Features
 from upweight.shapes import Array, Float
 
-__all__ = ["SparseFeatures"]
+__all__ = ["SparseFeatures", "features_of"]
 
 
 @dataclass(frozen=True)
@@ -83,3 +83,8 @@ class SparseFeatures:
         if rows.start in (0, None) and (rows.stop is None or rows.stop >= self.rows):
             return self._whole.astype(np.float64, copy=False)
         return self._whole[rows].astype(np.float64, copy=False)
+
+
+def features_of(matrix: Any) -> Features:
+    """Rows for a head, read block by block: never copied whole, never densified."""
+    return SparseFeatures(sp.csr_array(matrix)) if sp.issparse(matrix) else DenseFeatures(matrix, np.float64)

@@ -69,8 +69,8 @@ def check(question: Question, rows: int, seed: int) -> Check:
     start = question.now() if best is None else measured_at(question, best)
     drawn = stratified(answer.values, rows, generator(seed, "check", "rows"))
     groups = stratified_groups(answer.values, generator(seed, "check", "groups"))
-    sets = [*([i] for i in drawn), *(group for _, group in groups)]  # in one go: trainings run side by side
-    every = (question.after([[int(i) for i in one] for one in sets]) - start[None]).T
+    sets = [[int(i)] for i in drawn] + [[int(i) for i in group] for _, group in groups]
+    every = (question.after(sets) - start[None]).T  # in one go: trainings run side by side
     real, together = every[:, : len(drawn)], every[:, len(drawn) :]
     finished = np.isfinite(real).all(axis=0)
     at, refit, estimate = drawn[finished], real[:, finished], answer.values[:, drawn[finished]]
