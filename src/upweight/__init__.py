@@ -7,14 +7,16 @@ if TYPE_CHECKING:
     from upweight.scores import Scores
     from upweight.workflows.audit import audit
     from upweight.workflows.compare import compare
+    from upweight.workflows.review.reviewing import review
 
-__all__ = ["Influence", "Scores", "audit", "compare"]
+__all__ = ["Influence", "Scores", "audit", "compare", "review"]
 
 _HOMES = {
     "Influence": "upweight.influence",
     "Scores": "upweight.scores",
     "audit": "upweight.workflows.audit",
     "compare": "upweight.workflows.compare",
+    "review": "upweight.workflows.review.reviewing",
 }
 
 

@@ -21,7 +21,7 @@ PROTOCOLS = [
 
 def test_the_public_surface_is_pinned() -> None:
     """What `from upweight import …` offers, no more and no less, and each name is there."""
-    assert upweight.__all__ == ["Influence", "Scores", "audit", "compare"]
+    assert upweight.__all__ == ["Influence", "Scores", "audit", "compare", "review"]
     assert [getattr(upweight, name).__name__ for name in upweight.__all__] == upweight.__all__
     assert dir(upweight) == sorted(upweight.__all__)
     with pytest.raises(AttributeError, match="no attribute 'Influense'"):
