@@ -116,7 +116,9 @@ def test_weight_two_is_a_repeated_row(case: Case, monkeypatch: pytest.MonkeyPatc
     """n F counts a row of weight 2 as two rows (mean form: F itself); SGD divides by rows and does not."""
     monkeypatch.setattr(HERE, "reconsider", lambda judged, reading, estimator, n: judged)
     monkeypatch.setattr(HERE, "polish", lambda head, judged, sizes, l1: (head, judged))
-    monkeypatch.setattr(HERE, "settle", lambda head, kinks, smoothing, name: Settled(head, HeadAttribution, UNJUDGED, ""))
+    monkeypatch.setattr(
+        HERE, "settle", lambda head, kinks, smoothing, name: Settled(head, HeadAttribution, UNJUDGED, "")
+    )
     model, data = _fitted(case)[0], case.data()
     weight = data.weights.copy()
     weight[3] *= 2.0
