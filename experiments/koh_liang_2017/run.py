@@ -27,6 +27,7 @@ SCRIPTS = {  # the table's row: the script beside this one that does it
     4: "hinge",
     5: "models",
     6: "hospital",
+    7: "labels",
     8: "attack",
     9: "questions",
 }

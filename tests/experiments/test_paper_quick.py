@@ -150,3 +150,12 @@ def test_flips_are_refits_and_re_encoding_undoes_them(quick: tuple[str, dict[int
     assert left["encoded"] == 0
     assert left["penalty"] < left["none"] == left["levels"] == 4
     assert numbers["ambiguous"]["harder than"]["median"] > 0.95
+
+
+def test_flipped_labels_are_found_early(quick: tuple[str, dict[int, dict[str, Any]]]) -> None:
+    """Row 7: a tenth looked at finds most of them, in the order of `review` as in the best other, by chance few."""
+    fixed = quick[1][7]["numbers"]["by rate"]["10%"]["fixed"]
+    at = {name: budgets[1]["mean"] for name, budgets in fixed.items()}
+    assert at["random"] < 0.3 < 0.7 < at["ours"]
+    assert at["ours"] > max(at["self-influence"], at["held-out influence"])
+    assert len(fixed) == 13
