@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import t as student
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from upweight.validation.detection import area, average_precision, found_within, interval
+from upweight.validation.detection import area, average_precision, found_early, found_within, interval
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -23,6 +23,17 @@ def test_nothing_wanted_is_refused() -> None:
     """There is no precision of nothing."""
     with pytest.raises(ValueError, match="no row is wanted"):
         average_precision(np.zeros(3), np.zeros(3, dtype=bool))
+
+
+def test_found_early_is_the_mean_over_budgets() -> None:
+    """Of what is found within each; a tie counts at its middle."""
+    random = np.random.default_rng(0)
+    score, wanted = random.normal(size=2000), random.uniform(size=2000) < 0.1
+    order = np.argsort(-score)
+    budgets = (np.arange(600) + 0.5) / 2000
+    by_hand = np.mean([found_within(order, wanted, b) for b in budgets])
+    assert found_early(score, wanted, 0.3) == pytest.approx(by_hand, abs=2e-3)
+    assert found_early(np.zeros(4), np.asarray([True, False, False, False]), 1.0) == pytest.approx(0.5)
 
 
 def test_found_within_a_budget() -> None:

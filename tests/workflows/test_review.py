@@ -84,10 +84,10 @@ def test_reasons_are_in_words_and_accuse_nobody(found: Review) -> None:
 def test_the_trial_is_a_table_and_a_sentence(found: Review) -> None:
     """The best first; what leads is in it; flips of both kinds; intervals hold their means."""
     table = found.trial
-    assert list(table["average_precision"]) == sorted(table["average_precision"], reverse=True)
+    assert list(table["found"]) == sorted(table["found"], reverse=True)
     assert found.leads in set(table["signal"])
     assert {"loss", "self-influence", "confident learning", "reweighted", "neighbours", FUSED} <= set(table["signal"])
-    assert (table["low"] <= table["average_precision"]).all()
+    assert (table["low"] <= table["found"]).all()
     assert (table["sets"] == 6).all()
     assert sum(found.weights.values()) == pytest.approx(1.0)
     assert f"ordered by: {found.leads}" in found.sentences[2]

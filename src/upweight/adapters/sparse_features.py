@@ -39,7 +39,9 @@ class SparseFeatures:
 
     def rmatmul(self, e: Float[Array, "b k"], rows: slice) -> Float[Array, "k D"]:
         """eᵀ X."""
-        return np.concatenate([(self._block(rows).T @ e).T, np.sum(e, axis=0)[:, None]], axis=1)
+        whole = rows.start in (0, None) and (rows.stop is None or rows.stop >= self.rows)
+        turned = self._turned if whole else self._block(rows).T
+        return np.concatenate([(turned @ e).T, np.sum(e, axis=0)[:, None]], axis=1)
 
     def second_moment(self, weight: Float[Array, " b"], rows: slice) -> Float[Array, "D D"]:
         """Xᵀ diag(weight) X: sparse times sparse, written out at the end."""
@@ -78,6 +80,11 @@ class SparseFeatures:
     @cached_property
     def _whole(self) -> Any:
         return self.x.astype(np.float64) if self.x.dtype != np.float64 and self.x.nnz < 2**20 else self.x
+
+    @cached_property
+    def _turned(self) -> Any:
+        """X of all rows by columns: the same numbers, but looked over by scipy each time that it is made."""
+        return self._whole.astype(np.float64, copy=False).T
 
     def _block(self, rows: slice) -> Any:
         if rows.start in (0, None) and (rows.stop is None or rows.stop >= self.rows):

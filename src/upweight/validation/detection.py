@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-__all__ = ["area", "average_precision", "found_within", "interval"]
+__all__ = ["area", "average_precision", "found_early", "found_within", "interval"]
 
 Floats = NDArray[np.float64]
 
@@ -58,6 +58,16 @@ def area(score: Floats, wanted: NDArray[np.bool_]) -> float:
     """How often a wanted row scores above one that is not, a tie as half: the area under the ROC curve."""
     k, n = int(wanted.sum()), len(wanted)
     return float((rankdata(score)[wanted].sum() - k * (k + 1) / 2) / (k * (n - k)))
+
+
+def found_early(score: Floats, wanted: NDArray[np.bool_], budget: float) -> float:
+    """Share of the wanted rows found, on average over all budgets up to this one (a share of the rows); ties by half.
+
+    Of each budget this is the share of wanted rows among so many rows of all, so that an order compares with another as
+    it would if the wanted rows were known without error, some being wanted for nothing and some not counted.
+    """
+    place = (len(score) + 1 - rankdata(score)[wanted] - 0.5) / len(score)
+    return float(np.maximum(1.0 - place / budget, 0.0).mean())
 
 
 def found_within(order: Sequence[int] | NDArray[np.int64], wanted: NDArray[np.bool_], budget: float) -> float:

@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from upweight.validation.detection import average_precision
+from upweight.validation.detection import found_early
 from upweight.workflows.review.problem import Floats
 
-__all__ = ["Weights", "blend", "pick", "standing", "worth"]
+__all__ = ["WITHIN", "Weights", "blend", "pick", "standing", "worth"]
 
 PICKS = 4  # at most
+WITHIN = 0.3  # budgets, as shares of the rows, that count: who looks at more does not review
 
 Weights = dict[str, float]
 Measured = Sequence[tuple[Mapping[str, Floats], NDArray[np.bool_]]]  # a set's standings by signal, and what was flipped
@@ -39,7 +40,9 @@ def pick(sets: Measured, names: Sequence[str]) -> Weights:
     best = 0.0
     for _ in range(PICKS):
         found = {
-            name: np.mean([average_precision(t + s[name], wanted) for t, (s, wanted) in zip(totals, sets, strict=True)])
+            name: np.mean(
+                [found_early(t + s[name], wanted, WITHIN) for t, (s, wanted) in zip(totals, sets, strict=True)]
+            )
             for name in names
             if name not in chosen
         }
@@ -53,10 +56,10 @@ def pick(sets: Measured, names: Sequence[str]) -> Weights:
     return {name: 1.0 / len(chosen) for name in chosen}
 
 
-def worth(sets: Measured, names: Sequence[str]) -> Floats:
-    """Average precision in each set of the weights that the other sets pick."""
+def worth(sets: Measured, names: Sequence[str]) -> list[Floats]:
+    """Each set's rows in the order that the other sets pick: what has to be judged there."""
     out = []
-    for i, (standings, wanted) in enumerate(sets):
+    for i, (standings, _) in enumerate(sets):
         others = [one for j, one in enumerate(sets) if j != i]
-        out.append(average_precision(blend(standings, pick(others, names)), wanted))
-    return np.asarray(out)
+        out.append(blend(standings, pick(others, names)))
+    return out

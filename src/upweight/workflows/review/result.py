@@ -18,6 +18,7 @@ from upweight.display.terminal import render
 from upweight.display.words import among, count, number, percent
 from upweight.validation.detection import interval
 from upweight.workflows.passages import value
+from upweight.workflows.review.ranking import WITHIN
 
 __all__ = ["Review"]
 
@@ -47,7 +48,7 @@ class Review:
     signals: pd.DataFrame  # [n, signals], higher: more suspect
     leads: str  # what orders the rows
     weights: Mapping[str, float]  # of the signals in it
-    trial: pd.DataFrame  # average precision of each signal on labels flipped on purpose
+    trial: pd.DataFrame  # how many labels flipped on purpose each signal finds
     caught: Floats  # share of flipped labels that `looks_wrong` counts, one number a set
     right: Floats  # share of what it counts that was flipped
     model_name: str
@@ -130,8 +131,8 @@ class Review:
             f"{self._counted()}: out of fold another class is likelier than the label.",
             f"Of labels flipped on purpose ({sets} sets) {_span(self.caught)} look wrong in this way; of those that "
             f"came to look wrong there, {_span(self.right)} were flipped.",
-            f"Rows are ordered by: {name}. On the flipped labels its average precision is {_precision(led)}; next "
-            f"{others.iloc[0]['signal']}, {_precision(others.iloc[0])}.",
+            f"Rows are ordered by: {name}. Looking at up to {percent(WITHIN)} of the rows finds {_found(led)} of the "
+            f"flipped labels on average; next {others.iloc[0]['signal']}, {_found(others.iloc[0])}.",
         )
 
     def document(self, k: int = SHOWN, title: str = "Labels that look wrong") -> Document:
@@ -196,26 +197,29 @@ class Review:
     def _trial(self) -> RowTable:
         rows = []
         for _, line in self.trial.head(LISTED).iterrows():
-            cells = [_precision(line), number(line["uniform"], decimals=2), number(line["class-dependent"], decimals=2)]
+            cells = [_found(line), percent(line["uniform"], 0), percent(line["class-dependent"], 0),
+                     number(line["average_precision"], decimals=2)]  # fmt: skip
             rows.append(TableRow(str(line["signal"]), tuple(cells)))
-        columns = tuple(Column(name, "right") for name in ("average precision", "uniform", "by class"))
-        return RowTable("mean average precision over the sets, with its 95 % interval; 1 finds all", columns,
-                        tuple(rows), "signal")  # fmt: skip
+        columns = tuple(Column(name, "right") for name in ("found", "uniform", "by class", "precision"))
+        caption = (
+            f"share of the flipped labels found, on average over all budgets up to {percent(WITHIN)} of the rows, with "
+            "its 95 % interval over the sets; precision: average precision"
+        )
+        return RowTable(caption, columns, tuple(rows), "signal")
 
 
-def _precision(line: Any) -> str:
-    """0.93 (0.91 to 0.95)."""
-    text = number(line["average_precision"], decimals=2)
-    if not np.isfinite(line["low"]):
-        return text
-    low, high = (number(float(np.clip(line[end], 0.0, 1.0)), decimals=2) for end in ("low", "high"))
-    return f"{text} ({low} to {high})"
+def _found(line: Any) -> str:
+    """82 % (79 to 85 %)."""
+    return _shown(float(line["found"]), float(line["low"]), float(line["high"]))
 
 
 def _span(shares: Floats) -> str:
-    """82 % (79 to 85 %)."""
-    mean, low, high = interval(shares)
+    """The same of shares, one a set."""
+    return _shown(*interval(shares))
+
+
+def _shown(mean: float, low: float, high: float) -> str:
     if not np.isfinite(low):
-        return percent(mean)
-    low_text = percent(max(low, 0.0), decimals=0).removesuffix(" %")
-    return f"{percent(mean, decimals=0)} ({low_text} to {percent(min(high, 1.0), decimals=0)})"
+        return percent(mean, decimals=0)
+    start = percent(max(low, 0.0), decimals=0).removesuffix(" %")
+    return f"{percent(mean, decimals=0)} ({start} to {percent(min(high, 1.0), decimals=0)})"

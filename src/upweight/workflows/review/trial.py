@@ -1,7 +1,7 @@
 """Labels flipped on purpose: which penalty, how many rounds and which signal find them on these very rows.
 
-No label of the review itself is tuned on: the flips are ours, put on top of the labels as they are. Rows that are
-doubted already are not counted where signals are compared: they may be what is looked for. Flips are uniform over rows
+No label of the review itself is tuned on: the flips are ours, put on top of the labels as they are. Fits and
+signals are compared by measures that labels wrong before pull alike for all. Flips are uniform over rows
 and classes, or depend on the class: classes suffer unequally, each turning into the one it is most taken for.
 Stands on evidence, signals and ranking. Source: METHODS.md 8.
 """
@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from upweight.display.words import count
 from upweight.errors import InputError
 from upweight.randomness import generator
-from upweight.validation.detection import area, average_precision, interval
+from upweight.validation.detection import area, average_precision, found_early, interval
 from upweight.workflows.review.evidence import SCHEDULES, Outside, Rows, gather, own_loss, probabilities, reweighted
-from upweight.workflows.review.fits import CLOSE, ROUGH, Learner, logits, out_of_fold
+from upweight.workflows.review.fits import CLOSE, ROUGH, Learner, out_of_fold
 from upweight.workflows.review.problem import Codes, Floats, Problem
-from upweight.workflows.review.ranking import Weights, pick, standing, worth
+from upweight.workflows.review.ranking import WITHIN, Weights, pick, standing, worth
 from upweight.workflows.review.signals import SIGNALS, likelier_other, measure
 
 __all__ = ["FUSED", "RATE", "Trial", "hold"]
@@ -46,16 +46,6 @@ class Planted:
     codes: Codes
     wanted: NDArray[np.bool_]
     fold: Codes
-    counted: NDArray[np.bool_]  # rows that are not left aside
-
-    def less(self, doubted: NDArray[np.bool_]) -> "Planted":
-        """The same, these rows left aside too, unless no flip is left."""
-        counted = self.counted & ~doubted
-        return replace(self, counted=counted) if (self.wanted & counted).any() else self
-
-    def found_by(self, score: Floats) -> float:
-        """Average precision of a score [n] among the rows that are counted."""
-        return average_precision(score[self.counted], self.wanted[self.counted])
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,29 +56,35 @@ class Trial:
     schedule: str
     lead: str  # a signal's name, or FUSED
     weights: Weights  # of the signals' standings; {lead: 1} for one
-    found: Mapping[str, Mapping[str, Floats]]  # average precision by signal and kind of flip, one number a set
+    found: Mapping[str, Floats]  # share of the flips found early (WITHIN), by signal, one number a set
+    precision: Mapping[str, Floats]  # average precision
+    kinds: tuple[str, ...]  # of flip, of each set
     caught: Floats  # share of the flipped labels that have a likelier class out of fold, one number a set
     right: Floats  # share of the labels newly such that was flipped
 
     def table(self) -> pd.DataFrame:
-        """A line a signal, the best first: mean average precision, by kind, with 95 % intervals over the sets."""
+        """A line a signal, the best first: share found early with its 95 % interval over the sets, by kind of flip too.
+
+        average_precision counts labels that were wrong before as found in vain.
+        """
         lines = []
-        for name, by_kind in self.found.items():
-            every = np.concatenate(list(by_kind.values()))
-            mean, low, high = interval(every)
-            kinds = {kind: float(np.mean(by_kind[kind])) for kind in KINDS}
-            lines.append({"signal": name, "average_precision": mean, "low": low, "high": high, **kinds,
-                          "sets": len(every)})  # fmt: skip
-        table = pd.DataFrame(lines).sort_values("average_precision", ascending=False, kind="stable")
+        for name, found in self.found.items():
+            kinds = np.asarray(self.kinds[: len(found)])
+            mean, low, high = interval(found)
+            by_kind = {kind: float(found[kinds == kind].mean()) for kind in KINDS}
+            precision = float(self.precision[name].mean())
+            lines.append({"signal": name, "found": mean, "low": low, "high": high, **by_kind,
+                          "average_precision": precision, "sets": len(found)})  # fmt: skip
+        table = pd.DataFrame(lines).sort_values("found", ascending=False, kind="stable")
         return table.reset_index(drop=True)
 
 
 def hold(
-    rows: Rows, first: Outside, fold: Codes, near: Floats | None, seed: int, progress: Callable[[str], None]
+    rows: Rows, first: Outside, fold: Codes, seed: int, progress: Callable[[str], None]
 ) -> tuple[Rows, Trial, Outside]:
     """The trial, the rows with the penalty that it chose, and the out-of-fold fits of the real labels under that.
 
-    `first`: those fits under the model's own penalty; near: share of a row's nearest ones with another label.
+    `first`: those fits under the model's own penalty.
     Raises: InputError where the rows are too few to flip any.
     """
     own, problem = rows.own, rows.own.problem
@@ -105,17 +101,13 @@ def hold(
     progress("the penalty chosen on flipped labels")
     tried = [_rounds(firm, one.codes, one.fold, out, ROUGH) for one, out in zip(sets, outside, strict=True)]
     schedule = max(SCHEDULES, key=lambda name: _apart([z[name] for z in tried], sets))
-    rounds = reweighted(firm, problem.codes, fold, real, SCHEDULES[schedule], CLOSE)[-1]
-    doubted = np.any([likelier_other(z, problem.codes) for z in (rounds, first[0], logits(own.first))], axis=0)
-    doubted = doubted if near is None else doubted | (near > 0.5)
-    sets = [one.less(doubted) for one in sets]
     rows, values = replace(rows, firm=firm), []
     for i, (one, out) in enumerate(zip(sets, outside, strict=True)):
         whole = i < len(KINDS) or not large
         known = gather(rows, one.codes, one.fold, SCHEDULES[schedule], ROUGH, whole, out)
         values.append((measure(known), likelier_other(known.rounds, one.codes)))
         progress(f"{len(values)} of {len(sets)} sets of flipped labels looked for")
-    return rows, _decide(firm.strength, schedule, sets, values), real
+    return rows, _decide(firm.strength, schedule, sets, values, likelier_other(real[0], problem.codes)), real
 
 
 def _plant(problem: Problem, z: Floats, kind: str, repeat: int, seed: int) -> Planted:
@@ -145,9 +137,7 @@ def _plant(problem: Problem, z: Floats, kind: str, repeat: int, seed: int) -> Pl
     lost = np.flatnonzero(np.bincount(flipped, minlength=k) < least)
     back = at[np.isin(codes[at], lost)]
     flipped[back] = codes[back]  # a class that would be lost keeps its rows
-    return Planted(
-        kind, codes, other, flipped, flipped != codes, problem.fold_of(flipped, random), np.ones(n, dtype=bool)
-    )
+    return Planted(kind, codes, other, flipped, flipped != codes, problem.fold_of(flipped, random))
 
 
 def _strength(
@@ -200,31 +190,34 @@ def _decide(
     schedule: str,
     sets: list[Planted],
     values: list[tuple[dict[str, Floats], NDArray[np.bool_]]],
+    before: NDArray[np.bool_],
 ) -> Trial:
-    found: dict[str, dict[str, list[float]]] = {}
+    found: dict[str, list[float]] = {}
+    precision: dict[str, list[float]] = {}
     for one, (signals, _) in zip(sets, values, strict=True):
         for name, value in signals.items():
-            by_kind = found.setdefault(name, {kind: [] for kind in KINDS})
-            by_kind[one.kind].append(one.found_by(value))
-    everywhere = [name for name in SIGNALS if all(name in signals for signals, _ in values)]
-    standings = [({name: standing(signals[name])[one.counted] for name in everywhere}, one.wanted[one.counted])
-                 for one, (signals, _) in zip(sets, values, strict=True)]  # fmt: skip
+            found.setdefault(name, []).append(found_early(value, one.wanted, WITHIN))
+            precision.setdefault(name, []).append(average_precision(value, one.wanted))
+    everywhere = [name for name in SIGNALS if len(found.get(name, ())) == len(sets)]
+    standings = [
+        ({name: standing(signals[name]) for name in everywhere}, one.wanted)
+        for one, (signals, _) in zip(sets, values, strict=True)
+    ]
     together = worth(standings, everywhere)
-    found[FUSED] = {
-        kind: [float(t) for t, one in zip(together, sets, strict=True) if one.kind == kind] for kind in KINDS
-    }
-    means = {name: float(np.mean([np.mean(by_kind[kind]) for kind in KINDS])) for name, by_kind in found.items()}
-    lead = max((name for name in means if name in everywhere or name == FUSED), key=lambda name: means[name])
+    found[FUSED] = [found_early(order, one.wanted, WITHIN) for order, one in zip(together, sets, strict=True)]
+    precision[FUSED] = [average_precision(order, one.wanted) for order, one in zip(together, sets, strict=True)]
+    lead = max((*everywhere, FUSED), key=lambda name: float(np.mean(found[name])))
     weights = pick(standings, everywhere) if lead == FUSED else {lead: 1.0}
-    counted = [mask for _, mask in values]
     return Trial(
-        strength,
-        schedule,
-        next(iter(weights)) if len(weights) == 1 else lead,
-        weights,
-        {name: {kind: np.asarray(some) for kind, some in by_kind.items()} for name, by_kind in found.items()},
-        np.asarray([mask[one.wanted & one.counted].mean() for mask, one in zip(counted, sets, strict=True)]),
-        np.asarray([_share(one.wanted[mask & one.counted]) for mask, one in zip(counted, sets, strict=True)]),
+        strength=strength,
+        schedule=schedule,
+        lead=next(iter(weights)) if len(weights) == 1 else lead,
+        weights=weights,
+        found={name: np.asarray(some) for name, some in found.items()},
+        precision={name: np.asarray(some) for name, some in precision.items()},
+        kinds=tuple(one.kind for one in sets),
+        caught=np.asarray([mask[one.wanted].mean() for (_, mask), one in zip(values, sets, strict=True)]),
+        right=np.asarray([_share(one.wanted[mask & ~before]) for (_, mask), one in zip(values, sets, strict=True)]),
     )
 
 
