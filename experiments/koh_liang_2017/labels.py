@@ -7,6 +7,7 @@ stands under the model's own penalty; `reweighted` and ours (the order of `revie
 from flips of its own. cleanlab's order is by the label's own probability, out of fold.
 """
 
+import os
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 from cleanlab.rank import get_label_quality_scores
 from data.spam import Mails, mails
 from harness import Experiment, Line, Outcome, Run, main
+from joblib import Parallel, delayed
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
@@ -34,20 +36,19 @@ OF_REVIEW = (
 CLEANLAB, RANDOM, OURS = "cleanlab", "random", "ours"
 SIGNALS = (RANDOM, *OF_REVIEW, CLEANLAB, OURS)
 FOLDS = 5
+VISIBLE = 5e-5  # a smaller difference is not told
 
 
 def run(run: Run) -> Outcome:
     """Flip seeds by rate: 10 at 10 %, 3 at the others; quick: 3 at 10 %; the paper's own count: 40 at each."""
     case = mails(run)
     seeds = run.pick({0.10: 3}, dict.fromkeys(RATES, 3) | {0.10: 10}, dict.fromkeys(RATES, 40))
+    at_once = run.pick(2, 2, os.cpu_count())
     fixed, accuracy, led = {}, {}, {}
     clean = _fitted(case, case.y).score(case.X_test, case.y_test)
     for rate, count in seeds.items():
-        made = []
-        for seed in range(count):
-            run.say(f"{rate:.0%} flipped, seed {seed}")
-            make = partial(_flips, case, rate, seed)
-            made.append(run.piece(f"flips {rate:.2f} {seed}", [case.name, rate, seed], make))
+        run.say(f"{rate:.0%} flipped, {count} times")
+        made = Parallel(n_jobs=at_once)(delayed(_piece)(run, case, rate, seed) for seed in range(count))
         fixed[rate] = np.asarray([one["fixed"] for one in made])
         accuracy[rate] = np.asarray([one["accuracy"] for one in made])
         led[rate] = [str(one["leads"]) for one in made]
@@ -61,6 +62,10 @@ def run(run: Run) -> Outcome:
         "by rate": {f"{rate:.0%}": {"seeds": seeds[rate], "leads": led[rate], **found[rate]} for rate in seeds},
     }
     return Outcome(case.name, _line(case, found, clean), numbers, _picture(found, accuracy, clean))
+
+
+def _piece(run: Run, case: Mails, rate: float, seed: int) -> dict[str, Any]:
+    return run.piece(f"flips {rate:.2f} {seed}", [case.name, rate, seed], partial(_flips, case, rate, seed))
 
 
 def _fitted(case: Mails, y: NDArray[np.int64]) -> LogisticRegression:
@@ -130,28 +135,34 @@ def _line(case: Mails, found: Mapping[float, Any], clean: float) -> Line:
                 where = f"{what} at {rate:.0%} flipped, {budget:.0%} looked at"
                 if not pair["holds"]:
                     short.append(f"{where}: {pair['best other']} is ahead by {-pair['ours less it']:.2%}")
-                elif pair["ours less it"] < 0.0:
+                elif pair["ours less it"] < -VISIBLE:
                     won.append(f"{pair['best other']} ({where}, by {-pair['ours less it']:.2%})")
     ours = (
         f"10 % flipped, 10 % looked at: of the flipped labels ours finds {at[OURS][ten]['mean']:.1%}, "
         f"{', '.join(parts)}; test accuracy then {accuracy:.2%} (without flips {clean:.2%})"
     )
     ours += f"; within the interval of the seeds a single signal is ahead: {', '.join(won)}" if won else ""
-    mail = case.name.startswith("Enron")
+    behind = [
+        f"{rate:.0%} flipped, {budget:.0%} looked at"
+        for rate, one in found.items()
+        for j, budget in enumerate(BUDGETS)
+        if one["fixed"]["self-influence"][j]["mean"] < one["fixed"]["loss"][j]["mean"]
+    ]
+    claim = "self-influence finds more than loss does, as the paper says"
+    claim += f", but not at {' or '.join(behind)}" if behind else ", everywhere"
+    data = "another order of the mails, hence another split; words as they are, not lemmas"
+    data = data if case.name.startswith("Enron") else "cells, not mails"
     return Line(
         paper="self-influence finds flipped labels before loss and random do (curves only)",
         ours=ours,
-        differs="another order of the mails, hence another split; words as they are, not lemmas; the paper's order by "
-        "self-influence holds against loss, but what has not seen the row, and a stronger penalty, find far more"
-        if mail
-        else "cells, not mails; the order of the signals is another one",
+        differs=f"{data}; {claim}; signals that have not seen the row, and a stronger penalty, find more",
         met=not short,
         shortfall="; ".join(short),
     )
 
 
 def _picture(found: Mapping[float, Any], accuracy: Mapping[float, Any], clean: float) -> Figure:
-    figure = Figure(figsize=(4.2 * len(found) + 1.5, 7), layout="constrained")
+    figure = Figure(figsize=(max(3.6 * len(found), 9.0), 7), layout="constrained")
     axes = figure.subplots(2, len(found), squeeze=False)
     shown = (RANDOM, "loss", "self-influence", "held-out influence", CLEANLAB, "reweighted", "neighbours", OURS)
     for column, (rate, one) in enumerate(found.items()):
@@ -170,7 +181,9 @@ def _picture(found: Mapping[float, Any], accuracy: Mapping[float, Any], clean: f
                 ax.set_xlabel("rows looked at (%)")
             ax.set_title(f"{rate:.0%} flipped, {len(accuracy[rate])} seeds", fontsize="medium")
             ax.set_ylabel(f"{label} (%)")
-    axes[0, 0].legend(fontsize="x-small")
+    figure.legend(
+        *axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(shown), fontsize="small"
+    )
     return figure
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
+from upweight.arrays import blocks
 from upweight.linear_head import LinearHead
 
 __all__ = ["own_moves", "row_gram"]
@@ -30,14 +31,17 @@ def own_moves(head: LinearHead, gram: NDArray[np.floating]) -> NDArray[np.float6
     s, w = head.scale, np.asarray(head.weights)
     bend = np.asarray(head.loss.curvature(head.outputs, head.targets))[:, 0, 0]
     r = np.sqrt(s * w * bend)
-    through = np.asarray(r[:, None] * gram, dtype=gram.dtype)
-    m = np.asarray(through * r[None, :], dtype=gram.dtype)
+    root = r.astype(gram.dtype)
+    through = (gram * root[None, :]).T  # K is symmetric; column by column, as LAPACK reads it without a copy
+    m = through * root[None, :]
     m[np.diag_indices_from(m)] += 1.0
     lower = scipy.linalg.cholesky(m, lower=True, overwrite_a=True, check_finite=False)
-    held = scipy.linalg.solve_triangular(lower, through, lower=True, check_finite=False)
-    b = np.diagonal(gram).astype(np.float64) - np.einsum("ij,ij->j", held, held, dtype=np.float64)
+    held = scipy.linalg.solve_triangular(lower, through, lower=True, overwrite_b=True, check_finite=False).T
+    b = np.diagonal(gram).astype(np.float64)
+    for at in blocks(len(r), 8.0 * len(r)):
+        b[at] -= np.square(held[at, :], dtype=np.float64).sum(axis=1)
     if bool(head.params.free[0, -1]) and head.penalty[0, -1] == 0.0:
-        v = scipy.linalg.cho_solve((lower, True), r.astype(gram.dtype), check_finite=False).astype(np.float64)
+        v = scipy.linalg.cho_solve((lower, True), root, check_finite=False).astype(np.float64)
         f = 1.0 - (r * v) @ gram
         b += f**2 / float(r @ v)
     b = s * np.maximum(b, 0.0)

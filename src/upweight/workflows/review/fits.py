@@ -20,7 +20,7 @@ from upweight.workflows.review.problem import Codes, Floats, Problem
 __all__ = ["CLOSE", "ROUGH", "Learner", "logits", "out_of_fold"]
 
 FACTORED = 1500  # parameters up to which coordinates are taken from the Hessian
-CLOSE, ROUGH = 1e-7, 3e-5  # the last relative decrease of F: of what is shown, and of a trial
+CLOSE, ROUGH = 1e-6, 3e-5  # the last relative decrease of F: of what is shown, and of a trial
 STEPS = 500
 
 

@@ -97,14 +97,16 @@ def hold(
             f"{count(len(problem.codes), 'row')} are too few for a trial: flipping a label leaves a class with fewer "
             "rows than folds. Give more rows of each class."
         )
-    firm, outside, real = _strength(problem, own, sets, fold, first)
+    firm, outside, real, before = _strength(problem, own, sets, fold, first)
     progress("the penalty chosen on flipped labels")
-    tried = [_rounds(firm, one.codes, one.fold, out, ROUGH) for one, out in zip(sets, outside, strict=True)]
-    schedule = max(SCHEDULES, key=lambda name: _apart([z[name] for z in tried], sets))
+    some = sets[: len(KINDS)]
+    tried = [_rounds(firm, one.codes, one.fold, out, ROUGH) for one, out in zip(some, outside, strict=False)]
+    schedule = max(SCHEDULES, key=lambda name: _apart([z[name] for z in tried], some))
     rows, values = replace(rows, firm=firm), []
     for i, (one, out) in enumerate(zip(sets, outside, strict=True)):
         whole = i < len(KINDS) or not large
-        known = gather(rows, one.codes, one.fold, SCHEDULES[schedule], ROUGH, whole, out)
+        made = before[i] if i < len(before) else None
+        known = gather(rows, one.codes, one.fold, SCHEDULES[schedule], ROUGH, whole, out, made)
         values.append((measure(known), likelier_other(known.rounds, one.codes)))
         progress(f"{len(values)} of {len(sets)} sets of flipped labels looked for")
     return rows, _decide(firm.strength, schedule, sets, values, likelier_other(real[0], problem.codes)), real
@@ -142,14 +144,18 @@ def _plant(problem: Problem, z: Floats, kind: str, repeat: int, seed: int) -> Pl
 
 def _strength(
     problem: Problem, own: Learner, sets: list[Planted], fold: Codes, first: Outside
-) -> tuple[Learner, list[Outside], Outside]:
-    """Ten times stronger as long as the first set of each kind shows its flips better out of fold."""
+) -> tuple[Learner, list[Outside], Outside, list[Outside]]:
+    """Ten times stronger as long as the first set of each kind shows its flips better out of fold.
+
+    Beside it the out-of-fold fits of all sets, of the labels as they are, and of the first sets under the model's own.
+    """
 
     def flipped(learner: Learner, some: list[Planted]) -> list[Outside]:
         return [out_of_fold(learner, one.codes, one.fold) for one in some]
 
     some = sets[: len(KINDS)]
-    best, out = own, flipped(own, some)
+    before = flipped(own, some)
+    best, out = own, before
     while best.strength < STRONGEST:
         learner = Learner(problem, best.strength * STRONGER)
         other = flipped(learner, some)
@@ -157,7 +163,7 @@ def _strength(
             break
         best, out = learner, other
     real = first if best is own else out_of_fold(best, problem.codes, fold, tol=CLOSE)
-    return best, out + flipped(best, sets[len(KINDS) :]), real
+    return best, out + flipped(best, sets[len(KINDS) :]), real, before
 
 
 def _apart(fits: list[Floats], sets: list[Planted]) -> float:
