@@ -1,25 +1,19 @@
 """The reader of photographs: features are the network's of the images, made once a file, and the stand-in is named."""
 
 import importlib
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-PAPER = Path(__file__).resolve().parents[2] / "experiments" / "koh_liang_2017"
 torch = pytest.importorskip("torch")
 
 
 @pytest.fixture
-def dogfish(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The module, as a script beside it sees it."""
-    pytest.importorskip("matplotlib")
-    monkeypatch.syspath_prepend(str(PAPER))
-    yield importlib.import_module("data.dogfish")
-    for name in [name for name in sys.modules if name.partition(".")[0] in ("harness", "data")]:
-        del sys.modules[name]
+def dogfish(script: Any) -> Any:
+    """The module."""
+    return script("data.dogfish")
 
 
 def test_the_stand_ins_features_are_its_networks(dogfish: Any, tmp_path: Path) -> None:

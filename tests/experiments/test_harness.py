@@ -1,26 +1,17 @@
 """What the experiments share: pieces of a run that was cut short, JSON, the table, stand-ins for files."""
 
-import importlib
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-PAPER = Path(__file__).resolve().parents[2] / "experiments" / "koh_liang_2017"
-
 
 @pytest.fixture
-def scripts(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The modules, as a script beside them sees them."""
-    pytest.importorskip("matplotlib")
-    monkeypatch.syspath_prepend(str(PAPER))
-    names = ("harness", "table", "data.digits", "data.people")
-    yield {name: importlib.import_module(name) for name in names}
-    for name in [name for name in sys.modules if name.partition(".")[0] in ("harness", "table", "data")]:
-        del sys.modules[name]
+def scripts(script: Any) -> Any:
+    """The modules."""
+    return {name: script(name) for name in ("harness", "table", "data.digits", "data.people")}
 
 
 def test_only_the_papers_own_counts_keep_pieces(scripts: Any, tmp_path: Path) -> None:

@@ -1,24 +1,15 @@
 """What models read of images: distances that stay, edges that are where they are."""
 
-import importlib
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-PAPER = Path(__file__).resolve().parents[2] / "experiments" / "koh_liang_2017"
-
 
 @pytest.fixture
-def views(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The module, as a script beside it sees it."""
-    pytest.importorskip("matplotlib")
-    monkeypatch.syspath_prepend(str(PAPER))
-    yield importlib.import_module("data.views")
-    for name in [name for name in sys.modules if name.partition(".")[0] in ("harness", "data")]:
-        del sys.modules[name]
+def views(script: Any) -> Any:
+    """The module."""
+    return script("data.views")
 
 
 @pytest.mark.parametrize("side", [2, 80])

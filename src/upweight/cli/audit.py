@@ -1,11 +1,25 @@
 """`upweight audit`: how far few changed training rows can move predictions, and an exit code for CI."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from upweight.cli.options import AsJson, Debug, Group, Id, Model, NoRows, Seed, Solver, Table, Target, Time, TrustPickle
+from upweight.cli.options import (
+    AsJson,
+    Debug,
+    Group,
+    Id,
+    Model,
+    NoRows,
+    Query,
+    Report,
+    Seed,
+    Solver,
+    Table,
+    Target,
+    Time,
+    TrustPickle,
+)
 from upweight.cli.progress import current
 
 __all__ = ["audit"]
@@ -23,10 +37,7 @@ def audit(
             show_default=False,
         ),
     ] = None,
-    query: Annotated[
-        Path | None,
-        typer.Option("--query", help="A file of rows that are not in the training file.", show_default=False),
-    ] = None,
+    query: Query = None,
     worst: Annotated[
         int | None,
         typer.Option("--worst", help="The K held-out rows that are predicted worst.", show_default=False),
@@ -58,9 +69,7 @@ def audit(
     time: Time = None,
     model: Model = None,
     trust_pickle: TrustPickle = False,
-    report: Annotated[
-        Path | None, typer.Option("--report", help="Write the report, one HTML file.", show_default=False)
-    ] = None,
+    report: Report = None,
     solver: Solver = "auto",
     seed: Seed = 0,
     no_rows: NoRows = False,

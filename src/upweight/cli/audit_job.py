@@ -4,7 +4,6 @@ Stands on nothing but errors; auditing stands on it.
 """
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,10 +102,6 @@ def require_one_question(job: Job) -> None:
     given = [name for name, value in asked if value is not None]
     if len(given) > 1:
         raise InputError(f"{' and '.join(given)} ask different questions. Give one of them.")
-    if job.report is not None:
-        read = {os.path.realpath(path) for path in (job.data, job.query, job.model) if path is not None}
-        if os.path.realpath(job.report) in read:
-            raise InputError(f"--report {job.report} is a file that is read. Give it a file of its own.")
 
 
 def _positive(text: str, option: str) -> float:

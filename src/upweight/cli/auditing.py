@@ -15,7 +15,7 @@ from upweight.cli.facts import data_facts, provenance
 from upweight.cli.failures import FINDING
 from upweight.cli.forms import FORM, held_out_form
 from upweight.cli.opening import open_said
-from upweight.cli.page import command_line, print_json, print_page, require_place, took, written
+from upweight.cli.page import command_line, print_json, print_page, require_report_apart, took, written
 from upweight.cli.progress import Progress
 from upweight.display.blocks import Block, Command, Document, Facts, GradeView, Section
 from upweight.display.html import write_report
@@ -41,7 +41,7 @@ def run(job: Job, progress: Progress) -> int:
     """
     require_one_question(job)
     if job.report is not None:
-        require_place(job.report)
+        require_report_apart(job.report, (job.data, job.query, job.model))
     opened = open_said(
         job.data, job.target, job.id_column, job.group, job.time, job.model, job.trust_pickle, job.solver, job.seed,
         progress,

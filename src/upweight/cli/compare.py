@@ -5,7 +5,21 @@ from typing import Annotated
 
 import typer
 
-from upweight.cli.options import AsJson, Debug, Group, Id, NoRows, Seed, Solver, Table, Target, Time, TrustPickle
+from upweight.cli.options import (
+    AsJson,
+    Debug,
+    Group,
+    Id,
+    NoRows,
+    Query,
+    Report,
+    Seed,
+    Solver,
+    Table,
+    Target,
+    Time,
+    TrustPickle,
+)
 from upweight.cli.progress import current
 
 __all__ = ["compare"]
@@ -40,17 +54,12 @@ def compare(
             show_default=False,
         ),
     ] = None,
-    query: Annotated[
-        Path | None,
-        typer.Option("--query", help="A file of rows that are not in the training file.", show_default=False),
-    ] = None,
+    query: Query = None,
     id_column: Id = None,
     group: Group = None,
     time: Time = None,
     trust_pickle: TrustPickle = False,
-    report: Annotated[
-        Path | None, typer.Option("--report", help="Write the report, one HTML file.", show_default=False)
-    ] = None,
+    report: Report = None,
     solver: Solver = "auto",
     seed: Seed = 0,
     no_rows: NoRows = False,

@@ -3,7 +3,6 @@
 Stands on workflows and page.
 """
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from upweight.adapters.inputs import take_rows
 from upweight.cli.facts import data_facts, provenance
 from upweight.cli.forms import FORM, held_out_form
 from upweight.cli.opening import open_said
-from upweight.cli.page import command_line, print_json, print_page, require_place, took, written
+from upweight.cli.page import command_line, print_json, print_page, require_report_apart, took, written
 from upweight.cli.progress import Progress
 from upweight.display.blocks import Block, Command, Document, Facts, Section
 from upweight.display.html import write_report
@@ -66,9 +65,7 @@ def run(job: Job, progress: Progress) -> None:
     """
     _require_two(job)
     if job.report is not None:
-        require_place(job.report)
-        if os.path.realpath(job.report) in {os.path.realpath(p) for p in (job.data, job.query, *job.models) if p}:
-            raise InputError(f"--report {job.report} is a file that is read. Give it a file of its own.")
+        require_report_apart(job.report, (job.data, job.query, *job.models))
     first = _open(job, job.models[0] if job.models else None, job.target, progress)
     if len(job.models) == 2:
         second = _open(job, job.models[1], first.target, progress)

@@ -14,6 +14,8 @@ from upweight.cli.options import (
     Id,
     Model,
     NoRows,
+    Query,
+    Report,
     Seed,
     Solver,
     Target,
@@ -40,10 +42,7 @@ def explain(
             show_default=False,
         ),
     ] = None,
-    query: Annotated[
-        Path | None,
-        typer.Option("--query", help="A file of rows that are not in the training file.", show_default=False),
-    ] = None,
+    query: Query = None,
     worst: Annotated[
         int | None,
         typer.Option(
@@ -63,9 +62,7 @@ def explain(
         str | None,
         typer.Option("--to", help="The class a flip should reach, or the number it should cross.", show_default=False),
     ] = None,
-    report: Annotated[
-        Path | None, typer.Option("--report", help="Write the report, one HTML file.", show_default=False)
-    ] = None,
+    report: Report = None,
     evidence: Annotated[
         Path | None,
         typer.Option(

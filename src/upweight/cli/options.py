@@ -16,6 +16,8 @@ __all__ = [
     "Id",
     "Model",
     "NoRows",
+    "Query",
+    "Report",
     "Seed",
     "Solver",
     "Table",
@@ -67,6 +69,11 @@ Model = Annotated[
         "--model", help="Your fitted scikit-learn model, as skops; else a pipeline is fitted here.", show_default=False
     ),
 ]
+Query = Annotated[
+    Path | None,
+    typer.Option("--query", help="A file of rows that are not in the training file.", show_default=False),
+]
+Report = Annotated[Path | None, typer.Option("--report", help="Write the report, one HTML file.", show_default=False)]
 TrustPickle = Annotated[bool, typer.Option("--trust-pickle", help="Load a pickle, which runs code of its maker.")]
 Solver = Annotated[str, typer.Option("--solver", help="auto, cholesky, woodbury, cg or lissa.")]
 Seed = Annotated[int, typer.Option("--seed", help="What is held out, and which rows the check draws.")]

@@ -8,7 +8,7 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ __all__ = [
     "refuse_table_options",
     "require_host",
     "require_place",
+    "require_report_apart",
     "took",
     "written",
 ]
@@ -101,3 +102,10 @@ def require_place(path: Path) -> None:
         raise FileError(f"{path}: is a folder. Give the name of a file.")
     if not path.resolve().parent.is_dir():
         raise FileError(f"{path}: there is no folder '{path.parent}'. Make it first: mkdir -p {path.parent}")
+
+
+def require_report_apart(report: Path, read: Iterable[Path | None]) -> None:
+    """Raises: InputError where the report would be written over a file that is read; FileError as `require_place`."""
+    require_place(report)
+    if os.path.realpath(report) in {os.path.realpath(path) for path in read if path is not None}:
+        raise InputError(f"--report {report} is a file that is read. Give it a file of its own.")

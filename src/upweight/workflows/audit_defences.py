@@ -153,7 +153,8 @@ def _under(table: Table, head: LinearHead, kind: str, name: str, what: str) -> I
         vector, fine = there.refit(flip.found.rows, flip.found.cells)
         after = flip.flipped(there.outputs(flip.goal.queries, vector))
         left += int((flipped & ~clean & after).sum()) if fine else 0
-    also = f"; {lost:,} of them say another label then without any change" if lost else ""
+    say = "says" if lost == 1 else "say"
+    also = f"; {lost:,} of them {say} another label then without any change" if lost else ""
     yield Defence(kind, name, left, of, f"{what}, on the same altered rows{also}")
 
 
@@ -165,16 +166,20 @@ def _levels(table: Table) -> Iterator[Defence | str]:
     done: list[NDArray[np.bool_] | None] = [None] * len(table.flips)
     of = table.before()[1]
     for level in sorted(table.levels):
-        wider = table.bounds.of_steps(float(level))
+        wider, beyond = table.bounds.of_steps(float(level)), 0
         for k, flip in enumerate(table.flips):
             last = done[k]
-            if (last is not None and last.all()) or not _hopeful(table, flip, wider):
+            if last is not None and last.all():
                 continue  # what so many steps reach, more reach too
+            if not _hopeful(table, flip, wider):
+                beyond += 1
+                continue
             found = search(table.subject, flip.goal, wider, table.plan, flip.ranked, on_grid=True)
             done[k] = flip.flipped(found.outputs) & found.converged
         flipped = sum(int(one.sum()) for one in done if one is not None)
         steps = count(level, "step")
         what = f"attacked anew with changes of at most {steps} of the grid, as it stores them: re-encoding undoes none"
+        what += f"; {count(beyond, 'prediction')} too far for that by the derivative, not tried" if beyond else ""
         yield Defence("levels", f"± {steps}, re-encoded", flipped, of, what)
 
 

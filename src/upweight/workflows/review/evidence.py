@@ -9,14 +9,13 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse.linalg import LinearOperator, cg
 from scipy.special import logsumexp
 
 from upweight.curvature import HeadCurvature
 from upweight.linear_head import LinearHead
 from upweight.removal.gram_leverage import own_moves, row_gram
 from upweight.removal.leverage import leverage_corrected
-from upweight.solvers import Cholesky
+from upweight.solvers import CG, Cholesky
 from upweight.solvers.auto import choose
 from upweight.workflows.review.fits import FACTORED, Learner, logits, out_of_fold
 from upweight.workflows.review.problem import Codes, Floats
@@ -176,7 +175,6 @@ def gather(
     moves = rows.moves(inside) if whole else None
     last = reweighted(rows.firm, codes, fold, outside, schedule, tol)[-1]
     removal, relabel, held_out = _effects(own[1], strongest_other(last, codes), fold) if whole else (None, None, None)
-    near = None if rows.nearest is None else np.mean(codes[rows.nearest] != codes[:, None], axis=1)
     return Evidence(
         codes=codes,
         inside=logits(inside),
@@ -188,7 +186,7 @@ def gather(
         removal=removal,
         relabel=relabel,
         held_out=held_out,
-        near=near,
+        near=None if rows.nearest is None else np.mean(codes[rows.nearest] != codes[:, None], axis=1),
         fold=fold,
     )
 
@@ -260,17 +258,7 @@ def _solved(head: LinearHead, b: Floats) -> Floats:
     curvature = HeadCurvature(head)
     if curvature.size <= FACTORED:
         return np.asarray(Cholesky().prepare(curvature)(b[None]).x[0])
-    bend = np.asarray(head.loss.curvature(head.outputs, head.targets)) * (head.scale * head.weights)[:, None, None]
-
-    def product(v: Floats) -> Floats:
-        e = (bend @ _outputs(head, v)[:, :, None])[:, :, 0]
-        total = head.params.expand(v[None])[0] * head.penalty
-        for at in head.batches(1):
-            total = total + head.features.rmatmul(e[at], at)
-        return np.asarray(head.params.collect(total[None])[0])
-
-    x, _ = cg(LinearOperator((len(b), len(b)), matvec=product, dtype=float), b, rtol=SOLVED, maxiter=STEPS)
-    return np.asarray(x)
+    return np.asarray(CG(tol=SOLVED, max_iterations=STEPS).prepare(curvature)(b[None]).x[0])
 
 
 def _outputs(head: LinearHead, v: Floats) -> Floats:
