@@ -136,8 +136,8 @@ def _asked(run: Run, case: Case, at: NDArray[np.int64], **how: Any) -> Any:
 
 
 def _steps(run: Run) -> int:
-    """Of a twenty-fifth of the bound; the paper takes a hundred, of which those after sixty hardly add."""
-    return int(run.pick(40, 60, 100))
+    """Of a twenty-fifth of the bound; the paper takes a hundred, of which those after forty flip few more."""
+    return int(run.pick(40, 40, 100))
 
 
 def _attacked(

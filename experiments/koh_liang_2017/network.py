@@ -34,7 +34,7 @@ from upweight.validation.metrics import pearson, slope, spearman
 __all__ = ["EXPERIMENT"]
 
 PENALTY, SEED, QUERY = 0.001, 0, 6558  # the paper's image: a 6 that it reads as something else
-RATE, ONWARDS, MOMENTUM = 0.02, 0.005, 0.9  # of the training, and where the runs that go on begin
+RATE, MOMENTUM = 0.02, 0.9  # of the training
 PAPER, REACH, PAPERS_DAMPING = 0.86, 0.95, 0.01
 TIMES = (1 / 16, 1 / 4, 1.0, 4.0, 16.0)  # of the damping that follows from the run
 
@@ -75,7 +75,7 @@ def run(run: Run) -> Outcome:
     run.say(f"{len(rows)} runs of {onwards.total_steps} steps go on, each without one row, and one with all")
     change = run.piece("onwards", [SEED, rows.tolist()], lambda: {"it": _changes(problem, onwards, rows, SEED)})["it"]
     seconds["runs that go on"] = time.perf_counter() - start
-    again = rows[:: run.pick(2, 5, 2)]
+    again = rows[:: run.pick(2, 10, 2)]
     other = run.piece("order", [SEED, rows.tolist()], lambda: {"it": _changes(problem, onwards, again, SEED + 1)})["it"]
     few = rows[: run.pick(5, 4, 100)]
     start = time.perf_counter()
@@ -83,7 +83,7 @@ def run(run: Run) -> Outcome:
     seconds["runs from scratch"] = time.perf_counter() - start
 
     varied = _varied(influence, problem, 1.0 / float(onwards.reach or 1.0))
-    first = change[:: run.pick(2, 5, 2)]
+    first = change[:: run.pick(2, 10, 2)]
     numbers = {
         "rows": len(problem.y),
         "parameters": sum(value.numel() for value in problem.model.parameters()),
@@ -130,7 +130,8 @@ def network() -> nn.Module:
     layers: list[nn.Module] = [nn.Unflatten(1, (1, 28, 28))]
     for come, go, side, stride in ((1, 8, 3, 1), (8, 8, 3, 2), (8, 8, 3, 1), (8, 8, 3, 2), (8, 8, 3, 1), (8, 10, 1, 1)):
         layers += [nn.Conv2d(come, go, side, stride), nn.Tanh()]
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(10, 10))
+    made = nn.Sequential(*layers, nn.AvgPool2d(2), nn.Flatten(), nn.Linear(10, 10))
+    return made.to(memory_format=torch.channels_last)  # a third faster
 
 
 def small_network() -> nn.Module:
@@ -138,7 +139,7 @@ def small_network() -> nn.Module:
     layers: list[nn.Module] = [nn.Unflatten(1, (1, 8, 8))]
     for come, go, side, stride in ((1, 4, 3, 1), (4, 6, 3, 2), (6, 10, 1, 1)):
         layers += [nn.Conv2d(come, go, side, stride), nn.Tanh()]
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(10, 10))
+    return nn.Sequential(*layers, nn.AvgPool2d(2), nn.Flatten(), nn.Linear(10, 10))
 
 
 def _penalty(model: nn.Module) -> dict[str, float]:
@@ -175,22 +176,23 @@ def _trained(run: Run, held: Images) -> Problem:
 
 
 def _decaying(steps: int) -> Any:
-    """Rate by step: as it is, a third for the third quarter, a tenth for the last."""
-    return lambda step: 1.0 if step < 0.5 * steps else 0.3 if step < 0.75 * steps else 0.1
+    """Rate by step: as it is, then less and less: the last noise of the batches is a gradient that runs onwards end."""
+    return lambda step: 1.0 if step < 0.5 * steps else 0.3 if step < 0.75 * steps else 0.1 if step < 0.9 * steps else 0.01
 
 
 def _onwards(run: Run, problem: Problem) -> TrainingRun:
-    """The same training for some whole epochs more, from where it ended, at a rate that falls to 0.
+    """The same training for some whole epochs more, from where it ended, in large batches, at a rate that falls to 0.
 
     Else what a row does to directions that bend much is what it did when the run last met it: noise of the order.
     """
-    epochs = run.pick(10, 7, 545)  # the last: 30,000 steps
-    steps = epochs * -(-len(problem.y) // 100)
+    epochs, batch, rate = run.pick((10, 100, 0.005), (7, 2750, 0.04), (545, 100, 0.005))  # the last: 30,000 steps
+    steps = epochs * -(-len(problem.y) // batch)
     return replace(
         problem.whole,
-        optimiser=SGD(ONWARDS, momentum=MOMENTUM),
+        optimiser=SGD(rate, momentum=MOMENTUM),
         epochs=epochs,
-        schedule=lambda step: 1.0 - step / steps,
+        batch_size=batch,
+        schedule=lambda step: (1.0 - step / steps) ** 2,
         start=problem.model.state_dict(),
     )
 

@@ -10,15 +10,21 @@ from torch import Tensor, nn
 
 from upweight.errors import InputError, UnsupportedModel, listed
 
-__all__ = ["batches", "call", "outputs_of", "path_of"]
+__all__ = ["call", "outputs_of", "path_of"]
 
 ROWS = 512  # of one pass
+NUMBERS = 800_000  # of one pass's inputs on a CPU: larger ones push a deep network's activations out of its caches
+FEW = 8  # rows that a pass has all the same
 
 
-def batches(n: int) -> Iterator[slice]:
+def _batches(inputs: tuple[Tensor, ...]) -> Iterator[slice]:
     """Row blocks in order."""
-    for start in range(0, n, ROWS):
-        yield slice(start, min(n, start + ROWS))
+    n, rows = len(inputs[0]), ROWS
+    if inputs[0].device.type == "cpu":
+        row = max(1, sum(part[:1].numel() for part in inputs))
+        rows = min(ROWS, max(FEW, NUMBERS // row))
+    for start in range(0, n, rows):
+        yield slice(start, min(n, start + rows))
 
 
 def call(model: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
@@ -53,9 +59,7 @@ def call(model: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
 
 def outputs_of(model: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
     """All rows' outputs [n, …]."""
-    n = len(inputs[0])
-    parts = [call(model, tuple(part[rows] for part in inputs)) for rows in batches(n)]
-    return torch.cat(parts)
+    return torch.cat([call(model, tuple(part[rows] for part in inputs)) for rows in _batches(inputs)])
 
 
 def path_of(model: nn.Module, module: nn.Module) -> str:

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from upweight.adapters.torch_checks import tolerance
-from upweight.adapters.torch_forward import batches, call
+from upweight.adapters.torch_forward import call, outputs_of
 from upweight.shapes import Array, Bool, Float
 
-__all__ = ["Head", "find_head", "read_features"]
+__all__ = ["Head", "Pass", "find_head", "pass_over", "read_features"]
 
 SEEN = 8  # rows of a trial batch
 
@@ -54,18 +54,35 @@ class Head:
         return self.spread({name: 1.0 for name in self.names if name in chosen}) > 0
 
 
-def find_head(model: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> Head | None:
-    """The layer whose output is the model's, with the features of all rows; None where there is none."""
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """The model run once over all rows: outputs [n, …], and what its last linear layer reads, where it has one."""
+
+    outputs: Tensor
+    path: str | None = None
+    features: NDArray[np.float64] | None = None  # [n, d]
+
+
+def pass_over(model: nn.Module, inputs: tuple[Tensor, ...]) -> Pass:
+    """Raises: as `call`."""
     path = _last(model, inputs)
     if path is None:
+        return Pass(outputs_of(model, inputs))
+    features, outputs = _watched(model, path, inputs)
+    return Pass(outputs, path, features)
+
+
+def find_head(model: nn.Module, inputs: tuple[Tensor, ...], seen: Pass) -> Head | None:
+    """The layer whose output is the model's, with the features of all rows; None where there is none."""
+    if seen.path is None or seen.features is None:
         return None
-    layer = model.get_submodule(path)
+    layer = model.get_submodule(seen.path)
     assert isinstance(layer, nn.Linear)
-    head = Head(path, layer, read_features(model, path, inputs))
+    head = Head(seen.path, layer, seen.features)
     matrix = head.matrix()
     z = head.features @ matrix[:, :-1].T + matrix[:, -1]
-    seen = outputs.reshape(len(outputs), -1).double().cpu().numpy()
-    return replace(head, linear=_same(z, seen, outputs.dtype) and _linear(model, head, inputs))
+    outputs = seen.outputs.reshape(len(seen.outputs), -1).double().cpu().numpy()
+    return replace(head, linear=_same(z, outputs, seen.outputs.dtype) and _linear(model, head, inputs))
 
 
 def _linear(model: nn.Module, head: Head, inputs: tuple[Tensor, ...]) -> bool:
@@ -88,11 +105,18 @@ def _linear(model: nn.Module, head: Head, inputs: tuple[Tensor, ...]) -> bool:
 
 def _same(a: NDArray[np.float64], b: NDArray[np.float64], dtype: torch.dtype) -> bool:
     size = float(np.max(np.abs(b), initial=0.0)) or 1.0
+    if not np.isfinite(size):
+        return False
     return a.shape == b.shape and bool(np.max(np.abs(a - b), initial=0.0) <= tolerance(dtype) * size)
 
 
 def read_features(model: nn.Module, path: str, inputs: tuple[Tensor, ...]) -> NDArray[np.float64]:
     """What the layer at this path reads for each row [n, d], in float64."""
+    return _watched(model, path, inputs)[0]
+
+
+def _watched(model: nn.Module, path: str, inputs: tuple[Tensor, ...]) -> tuple[NDArray[np.float64], Tensor]:
+    """The same, and the outputs [n, …]."""
     kept: list[Tensor] = []
 
     def keep(_: nn.Module, given: tuple[Tensor, ...]) -> None:
@@ -100,11 +124,10 @@ def read_features(model: nn.Module, path: str, inputs: tuple[Tensor, ...]) -> ND
 
     handle = model.get_submodule(path).register_forward_pre_hook(keep)
     try:
-        for rows in batches(len(inputs[0])):
-            call(model, tuple(part[rows] for part in inputs))
+        outputs = outputs_of(model, inputs)
     finally:
         handle.remove()
-    return np.asarray(torch.cat(kept).reshape(len(inputs[0]), -1).numpy())
+    return np.asarray(torch.cat(kept).reshape(len(outputs), -1).numpy()), outputs
 
 
 def _last(model: nn.Module, inputs: tuple[Tensor, ...]) -> str | None:

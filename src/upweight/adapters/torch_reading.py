@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from upweight.adapters.torch_checks import refuse_mixing, refuse_model, refuse_training_mode
 from upweight.adapters.torch_data import Rows, read_rows
-from upweight.adapters.torch_forward import outputs_of
-from upweight.adapters.torch_head import Head, find_head
+from upweight.adapters.torch_head import Head, find_head, pass_over
 from upweight.adapters.torch_loss import RowLoss, read_loss
 from upweight.adapters.torch_params import choose, read_penalties, used
 from upweight.errors import InputError
@@ -67,11 +66,12 @@ def read(model: Any, loss: Any, data: Any, penalty: Any, params: Any, normalizat
     device, dtype = refuse_model(model)
     refuse_training_mode(model)
     rows = read_rows(data, device, dtype)
-    outputs = outputs_of(model, rows.inputs)
+    seen = pass_over(model, rows.inputs)
+    outputs = seen.outputs
     refuse_mixing(model, rows.inputs)
     refuse_nonfinite_outputs(model, rows, outputs)
     row_loss = read_loss(loss, outputs, rows.targets, rows.ids)
-    head = find_head(model, rows.inputs, outputs)
+    head = find_head(model, rows.inputs, seen)
     chosen, notes = choose(model, params, head.path if head else None, penalty)
     few = tuple(part[:SEEN] for part in rows.inputs)
     chosen, idle = used(model, row_loss.call, few, rows.targets[:SEEN], chosen, named=not isinstance(params, str))

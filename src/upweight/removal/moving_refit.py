@@ -20,7 +20,7 @@ from upweight.solvers import Prepared
 
 __all__ = ["Followed", "Moving"]
 
-TOL = 1e-8  # of √F: the Newton decrement at which a refit stops; one more step would square it
+TOL = 1e-7  # of √F: the Newton decrement at which a refit stops; one more step would square it
 CG_TOL = 1e-2  # of a Newton system, in the norm of H⁻¹
 ADJOINT_TOL = 1e-4
 CG_STEPS = 200

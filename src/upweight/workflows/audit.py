@@ -63,7 +63,7 @@ def audit(
     column's own least and greatest (of an image the channel's). precision: the step of the grid on which the data are
     stored (1 grey level); None: what the data show. together: one change against the mean loss of all queries, instead
     of one for each. steps: sign steps of within / 25 at most, after each of which the model is refitted. tries: where
-    one row may be changed, how many are tried: each for a tenth of the steps, then the best. defences: which are
+    one row may be changed, how many are tried: each for a fifth of the steps, then the best. defences: which are
     tabulated. levels: grid steps.
     A regression has no flip: how far the prediction moves, away from y_query where given.
     Raises: UnsupportedModel, UnsupportedQuestion by name; InputError.

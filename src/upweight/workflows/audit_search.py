@@ -5,7 +5,6 @@ Stands on audit_steps; audit and audit_defences ask.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +12,14 @@ from numpy.typing import NDArray
 from upweight.shapes import Vector
 from upweight.workflows.audit_bounds import Bounds
 from upweight.workflows.audit_goals import Goal
-from upweight.workflows.audit_steps import Gains, Path, Subject, gains, walk
+from upweight.workflows.audit_steps import STEPS_TO_BOUND, Gains, Path, Subject, gains, walk
 
 __all__ = ["HOPE", "Found", "Plan", "search"]
 
 HOPE = 2.0  # times what a row did for each unit of gain: a prediction that needs more than that is out of reach
-TRIAL = 10  # each of several rows is first moved for 1 / TRIAL of the steps
+TRIAL = 5  # each of several rows is first moved for 1 / TRIAL of the steps
 GOES_ON = 0.5  # of the best row's fall by then: the rows that are moved on
+PACE = 5  # steps by whose mean fall a row at its bound is judged: it ends where that cannot bring it past the best
 
 Floats = NDArray[np.float64]
 
@@ -94,7 +94,8 @@ def _walked(
     sets: Sequence[tuple[NDArray[np.int64], float]],
     on_grid: bool,
 ) -> Iterator[_Try]:
-    """Each set is moved for a tenth of the steps; those that got furthest go on, the best first."""
+    """Each set is moved for a fifth of the steps; those that got furthest go on, the best first, others while they
+    might get past it."""
     z = subject.outputs(goal.queries)
     start = Path(np.zeros(0, dtype=np.int64), np.zeros((0, 0)), subject.head.params.vector, goal.value(z), False, 0)
     ways = [walk(subject, goal, rows.tolist(), bounds, steps, on_grid) for rows, _ in sets]
@@ -107,18 +108,27 @@ def _walked(
             return
     order = sorted(range(len(sets)), key=lambda j: first[j].value)
     fall = start.value - first[order[0]].value if order else 0.0
+    best = None
     for j in order:
         if start.value - first[j].value < GOES_ON * fall:
             break
-        yield _Try(_on(ways[j], first[j], steps), sets[j][1])
+        path = _on(ways[j], first[j], steps - max(1, steps // TRIAL), best)
+        best = path.value if best is None else min(best, path.value)
+        yield _Try(path, sets[j][1])
 
 
-def _on(way: Iterator[Path], path: Path, steps: int) -> Path:
-    """The best place after so many more steps."""
-    for one in islice(way, steps):
+def _on(way: Iterator[Path], path: Path, steps: int, past: float | None = None) -> Path:
+    """The best place after so many more steps; fewer where at its pace it does not get past a value."""
+    values = [path.value]
+    for left, one in zip(range(steps - 1, -1, -1), way, strict=False):
         path = one
+        values.append(path.value)
         if path.reached:
             break
+        if past is not None and path.steps >= STEPS_TO_BOUND and len(values) > PACE:
+            pace = (values[-1 - PACE] - values[-1]) / PACE
+            if path.value - left * pace >= past:
+                break
     return path
 
 

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from upweight.adapters.torch_checks import MODEL_CHECKS, refuse_mixing, refuse_training_mode
 from upweight.adapters.torch_data import Rows, read_rows
-from upweight.adapters.torch_forward import outputs_of
-from upweight.adapters.torch_head import Head, find_head
+from upweight.adapters.torch_head import Head, find_head, pass_over
 from upweight.adapters.torch_loss import PROBABILITIES, RowLoss, read_loss
 from upweight.adapters.torch_module import understood
 from upweight.adapters.torch_params import choose, read_penalties, used
@@ -94,9 +93,10 @@ def _parts(found: Findings, task: TorchTask) -> Reading | None:
 def _run(found: Findings, task: TorchTask, rows: Rows) -> tuple[RowLoss | None, Head | None]:
     """The model over all rows: its numbers, whether it mixes rows, its loss, its head."""
     model = task.model
-    outputs = found.tried("model", lambda: outputs_of(model, rows.inputs))
-    if outputs is None:
+    seen = found.tried("model", lambda: pass_over(model, rows.inputs))
+    if seen is None:
         return None, None
+    outputs = seen.outputs
     found.tried("rows", lambda: refuse_mixing(model, rows.inputs))
     finite = bool(torch.isfinite(outputs).all())
     found.tried("numbers", lambda: refuse_nonfinite_outputs(model, rows, outputs))
@@ -108,7 +108,7 @@ def _run(found: Findings, task: TorchTask, rows: Rows) -> tuple[RowLoss | None, 
         found.ok("loss", f"one number a row, its own alone{classes}")
         for note in loss.notes:
             (found.warn if note == PROBABILITIES else found.ok)("loss", note)
-    return loss, found.tried("head", lambda: find_head(model, rows.inputs, outputs))
+    return loss, found.tried("head", lambda: find_head(model, rows.inputs, seen))
 
 
 def _tried_on_finite(loss: Any, outputs: Tensor, rows: Rows) -> None:

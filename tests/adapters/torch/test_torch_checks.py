@@ -118,10 +118,10 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[UpweightError], str]] = {
     "one number": (
         lambda: Forward(lambda z: z.mean()).eval(),
         UnsupportedModel,
-        r"shape \[\] for 12 rows.*batch",
+        r"shape \[\] for 8 rows.*batch",
     ),
     "classes": (lambda: Forward(lambda z: z.argmax(1)).eval(), UnsupportedModel, "no gradient. Return the logits"),
-    "other width": (lambda: nn.Linear(7, 3), InputError, r"Linear cannot read its inputs \(\[12, 4\] float32\)"),
+    "other width": (lambda: nn.Linear(7, 3), InputError, r"Linear cannot read its inputs \(\[8, 4\] float32\)"),
     "NaN parameters": (broken, InputError, "parameters '1.weight' of Sequential hold NaN"),
     "NaN activations": (explosive, InputError, r"layer '1' \(Root\) gives NaN or infinity for row \d+"),
     "NaN gradient": (infinite_slope, InputError, "the gradient of '0.weight', '0.bias' holds NaN"),
