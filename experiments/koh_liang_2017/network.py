@@ -35,6 +35,7 @@ __all__ = ["EXPERIMENT"]
 
 PENALTY, SEED, QUERY = 0.001, 0, 6558  # the paper's image: a 6 that it reads as something else
 RATE, MOMENTUM = 0.02, 0.9  # of the training
+FALLS = ((0.5, 1.0), (0.75, 0.3), (0.9, 0.1), (1.0, 0.01))  # the rate until a share of the steps
 PAPER, REACH, PAPERS_DAMPING = 0.86, 0.95, 0.01
 TIMES = (1 / 16, 1 / 4, 1.0, 4.0, 16.0)  # of the damping that follows from the run
 
@@ -176,8 +177,8 @@ def _trained(run: Run, held: Images) -> Problem:
 
 
 def _decaying(steps: int) -> Any:
-    """Rate by step: as it is, then less and less: the last noise of the batches is a gradient that runs onwards end."""
-    return lambda step: 1.0 if step < 0.5 * steps else 0.3 if step < 0.75 * steps else 0.1 if step < 0.9 * steps else 0.01
+    """Rate by step: as it is, and from half of them on less and less, until batches leave little noise behind."""
+    return lambda step: next((factor for until, factor in FALLS if step < until * steps), FALLS[-1][1])
 
 
 def _onwards(run: Run, problem: Problem) -> TrainingRun:
@@ -258,7 +259,7 @@ def _line(numbers: dict[str, Any]) -> Line:
         paper=f"correlation {PAPER} over the 100 rows of largest score, refits of 30,000 steps, damping 0.01",
         ours=f"correlation {reached:.3f} over {len(numbers['change'])} rows ({top:.3f} of largest score, {drawn:.3f} "
         f"random), slope {found['all rows removed']['slope']:.2f}; refits go on for {steps['further']} steps of "
-        f"{steps['rows in a batch']} rows at rate {steps['learning rate']} falling to 0, momentum {steps['momentum']}; "
+        f"{steps['rows in a batch']} rows at rate {steps['learning rate']} falling as a square to 0, momentum {steps['momentum']}; "
         f"damping {numbers['damping']:.3g} follows from them; first order with the residual term {by[own, True]:.3f}, "
         f"without it {by[own, False]:.3f}, with the paper's damping {by[PAPERS_DAMPING, True]:.3f} and "
         f"{by[PAPERS_DAMPING, False]:.3f}; the same refits in another order of batches {floor['correlation']:.3f} "
