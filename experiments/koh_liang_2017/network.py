@@ -259,7 +259,8 @@ def _line(numbers: dict[str, Any]) -> Line:
         paper=f"correlation {PAPER} over the 100 rows of largest score, refits of 30,000 steps, damping 0.01",
         ours=f"correlation {reached:.3f} over {len(numbers['change'])} rows ({top:.3f} of largest score, {drawn:.3f} "
         f"random), slope {found['all rows removed']['slope']:.2f}; refits go on for {steps['further']} steps of "
-        f"{steps['rows in a batch']} rows at rate {steps['learning rate']} falling as a square to 0, momentum {steps['momentum']}; "
+        f"{steps['rows in a batch']} rows at rate {steps['learning rate']} falling as a square to 0, momentum "
+        f"{steps['momentum']}; "
         f"damping {numbers['damping']:.3g} follows from them; first order with the residual term {by[own, True]:.3f}, "
         f"without it {by[own, False]:.3f}, with the paper's damping {by[PAPERS_DAMPING, True]:.3f} and "
         f"{by[PAPERS_DAMPING, False]:.3f}; the same refits in another order of batches {floor['correlation']:.3f} "
