@@ -192,18 +192,20 @@ def _floor(problem: Problem) -> float:
 
 
 def _timed(problem: Problem, case: Case, repeats: int) -> tuple[float, float, float, Any]:
-    """Seconds of the floor, of from_sklearn and of scores, the least of each; and the scores."""
+    """Seconds of the floor, of from_sklearn and of scores, the least of each; and the scores.
+
+    The floor takes its turn after every answer: as many tries, and caches as warm as the answer meets them. Five in a
+    row would find rows that an answer, which needs the cache for more than them, has to fetch again.
+    """
     model, floor, adapt, ask = problem.estimator(), np.inf, np.inf, np.inf
     for _ in range(repeats):
-        floor = min(floor, *(_floor(problem) for _ in range(5)))
         start = time.perf_counter()
         influence = Influence.from_sklearn(model, problem.X, problem.y, solver=case.solver)
         middle = time.perf_counter()
         some = slice(0, case.queries)
         scores = influence.scores(problem.X_query[some], problem.y_query[some], removal=case.removal)
         end = time.perf_counter()
-        adapt, ask = min(adapt, middle - start), min(ask, end - middle)
-        floor = min(floor, *(_floor(problem) for _ in range(5)))
+        adapt, ask, floor = min(adapt, middle - start), min(ask, end - middle), min(floor, _floor(problem))
     return floor, adapt, ask, scores
 
 

@@ -39,7 +39,7 @@ class SparseFeatures:
 
     def rmatmul(self, e: Float[Array, "b k"], rows: slice) -> Float[Array, "k D"]:
         """eᵀ X."""
-        whole = rows.start in (0, None) and (rows.stop is None or rows.stop >= self.rows)
+        whole = rows == slice(0, self.rows)
         turned = self._turned if whole else self._block(rows).T
         return np.concatenate([(turned @ e).T, np.sum(e, axis=0)[:, None]], axis=1)
 

@@ -57,7 +57,7 @@ class Batched(Protocol):
         """n."""
         ...
 
-    def matmul_rows(self, vectors: Vectors, rows: Array) -> Vectors:
+    def matmul_rows(self, vectors: Vectors, rows: Array | slice) -> Vectors:
         """H v with the data part from these rows alone, scaled up by n / their number; penalty and damping whole."""
         ...
 

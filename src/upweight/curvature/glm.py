@@ -90,7 +90,7 @@ class HeadCurvature:
         total = xp.zeros(flat.shape, dtype=vectors.dtype)
         held = features.columns * (2 if self.bulk == "float64" else 1)  # a block of rows, or its copy, is read twice
         if self.bulk != "float64" and flat.shape[0] <= NARROW:
-            held //= 2  # so few columns fit beside it, and larger products start faster
+            held //= 4  # so few columns fit beside it, and larger products start faster
         for rows in cached_blocks(head.n, max(w.shape[0] * k, held)):
             z = features.matmul(flat, rows)
             e = times(xp.reshape(z, (z.shape[0], w.shape[0], k)), rows)
@@ -100,17 +100,21 @@ class HeadCurvature:
             total = xp.concat([total, -xp.sum(total, axis=0, keepdims=True)], axis=0)
         return self._with_penalty(xp.permute_dims(total, (1, 0, 2)), head.scale, vectors)
 
-    def matmul_rows(self, vectors: Vectors, rows: Array) -> Vectors:
-        """H v with the data part from these rows alone, scaled up by n / their number."""
+    def matmul_rows(self, vectors: Vectors, rows: Array | slice) -> Vectors:
+        """H v with the data part from these rows alone, scaled up by n / their number; a slice of them is not copied."""
         xp, head, (k, _), c = namespace(vectors), self.head, vectors.shape, self.head.c
-        x = self._features.take(rows)
         w = xp.reshape(xp.permute_dims(head.params.expand(vectors), (1, 0, 2)), (c * k, head.features.columns))
-        w = xp.astype(w, x.dtype, copy=False)
-        e = self.outputs.times(xp.reshape(x @ xp.matrix_transpose(w), (x.shape[0], c, k)), rows)
-        e = xp.astype(xp.reshape(e, (e.shape[0], c * k)), x.dtype, copy=False)
-        total = xp.astype(xp.matrix_transpose(e) @ x, vectors.dtype, copy=False)
-        total = xp.permute_dims(xp.reshape(total, (c, k, head.features.columns)), (1, 0, 2))
-        return self._with_penalty(total, head.scale * head.n / x.shape[0], vectors)
+        if isinstance(rows, slice):
+            x, w = None, w if self.bulk == "float64" else xp.astype(w, getattr(xp, self.bulk))
+            z = self._features.matmul(w, rows)
+        else:
+            x = self._features.take(rows)
+            z = x @ xp.matrix_transpose(xp.astype(w, x.dtype, copy=False))
+        e = xp.astype(self.outputs.times(xp.reshape(z, (z.shape[0], c, k)), rows), z.dtype, copy=False)
+        e = xp.reshape(e, z.shape)
+        total = self._features.rmatmul(e, rows) if x is None else xp.matrix_transpose(e) @ x
+        total = xp.reshape(xp.astype(total, vectors.dtype, copy=False), (c, k, head.features.columns))
+        return self._with_penalty(xp.permute_dims(total, (1, 0, 2)), head.scale * head.n / z.shape[0], vectors)
 
     def dense(self) -> Float[Array, "p p"]:
         """[p, p], from one weighted Gram matrix per pair of outputs; accumulated in row order."""

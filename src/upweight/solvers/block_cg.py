@@ -175,6 +175,11 @@ def _solve(settings: BlockCG, curvature: Curvature, near: Approximation, b: Vect
     )
 
 
+def _spread(n: int, count: int) -> slice:
+    """So many of n rows, or some more, evenly."""
+    return slice(0, n, max(1, n // count))
+
+
 def _said(settings: BlockCG, near: Approximation, error: float, run: "_Run", k: int, passes: int, apart: int) -> str:
     of = f"by {settings.probes} random mixtures of all {k}" if k > settings.probes else "of each"
     by = f"float32 within {run.rounding:.0e} on {SAMPLE} rows" if run.rounding is not None else "in float64"
@@ -235,9 +240,7 @@ class _Run:
         Such a product errs at random, which adds to the length of what is left: an error is overstated, not hidden.
         """
         assert isinstance(self.fast, Batched)
-        count = max(self.fast.rows // TENTH, SAMPLE)
-        rows = namespace(x).asarray(np.linspace(0, self.fast.rows - 1, count).astype(np.int64))
-        left = r - self.fast.matmul_rows(q, rows)
+        left = r - self.fast.matmul_rows(q, _spread(self.fast.rows, max(self.fast.rows // TENTH, SAMPLE)))
         return x + q, left, SEEN * self._largest(left, self.near.apply(left), x + q)
 
     @property
@@ -252,7 +255,7 @@ class _Run:
         assert isinstance(self.curvature, Batched)
         assert isinstance(self.fast, Batched)
         xp = namespace(x)
-        rows = xp.asarray(np.linspace(0, self.fast.rows - 1, SAMPLE).astype(np.int64))
+        rows = _spread(self.fast.rows, SAMPLE)
         gap = self.curvature.matmul_rows(x, rows) - self.fast.matmul_rows(x, rows)
         rounding = self._largest(gap, self.near.apply(gap), x)
         error = here + MARGIN * count * rounding
