@@ -78,6 +78,17 @@ def test_rows_in_batches_average_to_the_whole(case: Problem) -> None:
 
 
 @every_problem
+def test_rows_in_even_steps_are_those_rows(case: Problem) -> None:
+    """A slice, which is not copied, gives what the same positions give, in float32 to its rounding."""
+    curvature, some = HeadCurvature(case.head, damping=0.01), slice(0, case.head.n, 3)
+    v = np.random.default_rng(1).normal(size=(2, curvature.size))
+    exact = curvature.matmul_rows(v, np.arange(case.head.n)[some])
+    np.testing.assert_allclose(curvature.matmul_rows(v, some), exact, atol=1e-12 * np.abs(exact).max())
+    fast = curvature.rounded("float32").matmul_rows(v, some)
+    np.testing.assert_allclose(fast, exact, atol=1e-5 * np.abs(exact).max())
+
+
+@every_problem
 def test_float32_products_are_right_to_their_rounding(case: Problem) -> None:
     """The same map to 1e-5 of its size, given back in float64; softmax goes through differences of outputs."""
     curvature = HeadCurvature(case.head)

@@ -39,8 +39,7 @@ class SparseFeatures:
 
     def rmatmul(self, e: Float[Array, "b k"], rows: slice) -> Float[Array, "k D"]:
         """eᵀ X."""
-        whole = rows == slice(0, self.rows)
-        turned = self._turned if whole else self._block(rows).T
+        turned = self._turned if self._are_all(rows) else self._block(rows).T
         return np.concatenate([(turned @ e).T, np.sum(e, axis=0)[:, None]], axis=1)
 
     def second_moment(self, weight: Float[Array, " b"], rows: slice) -> Float[Array, "D D"]:
@@ -87,9 +86,11 @@ class SparseFeatures:
         return self._whole.astype(np.float64, copy=False).T
 
     def _block(self, rows: slice) -> Any:
-        if rows.start in (0, None) and (rows.stop is None or rows.stop >= self.rows):
-            return self._whole.astype(np.float64, copy=False)
-        return self._whole[rows].astype(np.float64, copy=False)
+        some = self._whole if self._are_all(rows) else self._whole[rows]
+        return some.astype(np.float64, copy=False)
+
+    def _are_all(self, rows: slice) -> bool:
+        return rows.indices(self.rows) == (0, self.rows, 1)
 
 
 def features_of(matrix: Any) -> Features:

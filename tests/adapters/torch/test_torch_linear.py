@@ -281,3 +281,24 @@ def test_a_custom_convex_loss_has_a_head() -> None:
     total.backward()
     assert float(model.weight.grad.abs().max()) < 1e-9
     assert np.isfinite(influence.scores(x[:2], y[:2]).values).all()
+
+
+@pytest.mark.parametrize("width", [4, 200_000], ids=["narrow", "wide"])
+def test_the_rows_pass_through_the_network_once(width: int) -> None:
+    """Outputs and what the head reads come from one pass, in blocks by how much a row holds, beside a few trials."""
+    seen: list[int] = []
+
+    class Counting(nn.Module):
+        """How many rows each call has; a few of their numbers."""
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append(len(x))
+            return x[:, :3]
+
+    torch.manual_seed(0)
+    x, y = torch.randn(60, width), torch.randint(0, 2, (60,))
+    model = nn.Sequential(Counting(), nn.Linear(3, 2)).eval()
+    adapted = adapt_torch(model, nn.CrossEntropyLoss(reduction="none"), (x, y), penalty=0.1, params="head")
+    assert isinstance(adapted.objective, LinearHead)
+    assert sum(seen) < 2 * 60 + 60
+    assert max(seen) == (60 if width == 4 else 8)
