@@ -101,7 +101,7 @@ class HeadCurvature:
         return self._with_penalty(xp.permute_dims(total, (1, 0, 2)), head.scale, vectors)
 
     def matmul_rows(self, vectors: Vectors, rows: Array | slice) -> Vectors:
-        """H v with the data part from these rows alone, scaled up by n / their number; a slice of them is not copied."""
+        """H v with the data part from these rows alone, scaled up by n / their number; a slice is not copied."""
         xp, head, (k, _), c = namespace(vectors), self.head, vectors.shape, self.head.c
         w = xp.reshape(xp.permute_dims(head.params.expand(vectors), (1, 0, 2)), (c * k, head.features.columns))
         if isinstance(rows, slice):
