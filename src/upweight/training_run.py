@@ -28,7 +28,7 @@ __all__ = ["Progress", "TrainingRun"]
 
 Progress = Callable[[int, int], None]  # steps done, steps in all
 
-CACHED = 24 * 2**20  # bytes of activations that models may share on a CPU: beyond it, one after another is as fast
+CACHED = 8 * 2**20  # bytes of activations that models may share on a CPU: beyond it, one after another is faster
 STATE = 2**30  # bytes of parameters, gradients and moments of the models that run side by side on a CPU
 COPIES = 6  # of the parameters that a step holds; and of a forward pass's activations, about
 MIXERS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)

