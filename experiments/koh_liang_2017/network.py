@@ -37,6 +37,7 @@ PENALTY, SEED, QUERY = 0.001, 0, 6558  # the paper's image: a 6 that it reads as
 RATE, MOMENTUM = 0.02, 0.9  # of the training
 FALLS = ((0.5, 1.0), (0.75, 0.3), (0.9, 0.1), (1.0, 0.01))  # the rate until a share of the steps
 PAPER, REACH, PAPERS_DAMPING = 0.86, 0.95, 0.01
+PIECE = 10  # rows of a run that is kept
 TIMES = (1 / 16, 1 / 4, 1.0, 4.0, 16.0)  # of the damping that follows from the run
 
 
@@ -74,13 +75,13 @@ def run(run: Run) -> Outcome:
 
     start = time.perf_counter()
     run.say(f"{len(rows)} runs of {onwards.total_steps} steps go on, each without one row, and one with all")
-    change = run.piece("onwards", [SEED, rows.tolist()], lambda: {"it": _changes(problem, onwards, rows, SEED)})["it"]
+    change = _changes(run, problem, onwards, rows, SEED)
     seconds["runs that go on"] = time.perf_counter() - start
     again = rows[:: run.pick(2, 10, 2)]
-    other = run.piece("order", [SEED, rows.tolist()], lambda: {"it": _changes(problem, onwards, again, SEED + 1)})["it"]
+    other = _changes(run, problem, onwards, again, SEED + 1)
     few = rows[: run.pick(5, 4, 100)]
     start = time.perf_counter()
-    scratch = run.piece("scratch", [SEED, few.tolist()], lambda: {"it": _changes(problem, problem.whole, few, SEED)})
+    scratch = _changes(run, problem, problem.whole, few, SEED)
     seconds["runs from scratch"] = time.perf_counter() - start
 
     varied = _varied(influence, problem, 1.0 / float(onwards.reach or 1.0))
@@ -110,13 +111,13 @@ def run(run: Run) -> Outcome:
             for said, values in varied
         ],
         "another order of batches": {"rows": len(again), **_agreement(first, other)},
-        "from scratch": {"rows": len(few), **_agreement(estimate[few], scratch["it"])},
+        "from scratch": {"rows": len(few), **_agreement(estimate[few], scratch)},
         "seconds": seconds,
         "removed rows": rows,
         "estimate": estimate[rows],
         "change": change,
         "change in another order": other,
-        "change from scratch": scratch["it"],
+        "change from scratch": scratch,
     }
     return Outcome(problem.name, _line(numbers), numbers, _picture(numbers, largest))
 
@@ -154,7 +155,7 @@ def _trained(run: Run, held: Images) -> Problem:
     tenth = len(held.y) // 10
     few = np.random.default_rng(SEED).choice(len(held.y), run.pick(800, tenth, tenth), replace=False)
     X, y, X_test, y_test = map(torch.as_tensor, (held.X[few], held.y[few], held.X_test, held.y_test))
-    epochs = run.pick(40, 40, 1000)
+    epochs = 40
     whole = TrainingRun(
         made,
         row_loss,
@@ -186,7 +187,7 @@ def _onwards(run: Run, problem: Problem) -> TrainingRun:
 
     Else what a row does to directions that bend much is what it did when the run last met it: noise of the order.
     """
-    epochs, batch, rate = run.pick((10, 100, 0.005), (7, 2750, 0.04), (545, 100, 0.005))  # the last: 30,000 steps
+    epochs, batch, rate = run.pick((10, 100, 0.005), (7, 2750, 0.04), (7, 2750, 0.04))
     steps = epochs * -(-len(problem.y) // batch)
     return replace(
         problem.whole,
@@ -206,8 +207,23 @@ def _rows(run: Run, estimate: NDArray[np.float64]) -> tuple[NDArray[np.int64], i
     return np.concatenate([order[:largest], drawn]), largest
 
 
-def _changes(problem: Problem, train: TrainingRun, rows: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
-    """[r]: the query's loss after the run without each row, less that after the run with all; one call of `many`."""
+def _changes(run: Run, problem: Problem, train: TrainingRun, rows: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
+    """[r]: the query's loss after the run without each row, less that after the run with all; in pieces."""
+    step = run.pick(len(rows), len(rows), PIECE)
+    return np.concatenate(
+        [
+            run.piece(
+                f"steps-{train.total_steps}-order-{seed}-at-{at}",
+                rows[at : at + step].tolist(),
+                lambda some=rows[at : at + step]: {"it": _together(problem, train, some, seed)},
+            )["it"]
+            for at in range(0, len(rows), step)
+        ]
+    )
+
+
+def _together(problem: Problem, train: TrainingRun, rows: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
+    """One call of `many`."""
     weights = torch.ones(len(rows) + 1, len(problem.y))
     weights[torch.arange(1, len(rows) + 1), torch.as_tensor(rows)] = 0.0
     states = train.many(weights, [seed] * len(weights))
