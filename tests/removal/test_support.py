@@ -50,11 +50,11 @@ def test_a_coefficient_that_would_turn_stops_at_zero(make: Any) -> None:
 def test_an_l1_classifier_too() -> None:
     """Logistic regression by saga: single rows and groups that set a coefficient to 0."""
     x, y = load_breast_cancer(return_X_y=True)
-    x = StandardScaler().fit_transform(x)[:200]
-    model = LogisticRegression(C=0.5, l1_ratio=1.0, solver="saga", tol=1e-9, max_iter=100_000).fit(x, y[:200])
-    adapted, compared = adapt(model, x, y[:200]), 0
+    x = StandardScaler().fit_transform(x)[:100]
+    model = LogisticRegression(C=0.5, l1_ratio=1.0, solver="saga", tol=1e-9, max_iter=100_000).fit(x, y[:100])
+    adapted, compared = adapt(model, x, y[:100]), 0
     for seed in range(4):
-        out = np.random.default_rng(seed).choice(200, 20, replace=False).tolist()
+        out = np.random.default_rng(seed).choice(100, 10, replace=False).tolist()
         cold = coefficients(adapted.cold_refit(out))
         if ((cold != 0) & (coefficients(model) == 0)).any():
             continue
