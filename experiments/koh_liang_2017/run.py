@@ -4,7 +4,8 @@
 
 Without a size: the samples of `make paper`. --full goes on where it was cut short: rows whose JSON is there are not
 done again (delete it to do one again), and a row's own pieces are kept until it is whole. Every row is a process of its
-own, as many side by side as there are cores, on one thread each; rows that compare seconds run alone, on two.
+own, as many side by side as there are cores, on one thread each (row 7 has two processes of its own); rows that compare
+seconds run alone, on two threads.
 """
 
 import argparse

@@ -64,7 +64,7 @@ class Pass:
 
 
 def pass_over(model: nn.Module, inputs: tuple[Tensor, ...]) -> Pass:
-    """Raises: as `call`."""
+    """Every row goes through the model once, beside the few that find its last layer. Raises: as `call`."""
     path = _last(model, inputs)
     if path is None:
         return Pass(outputs_of(model, inputs))
